@@ -1,0 +1,45 @@
+"""Every event source and the handler that it goes to; nothing else.
+
+The names given here become the functions' logical ids in the template (``verify_file`` -> ``VerifyFile``) and must be the
+handlers' own, since Lambda finds them as ``app.<name>``.  Resource names that only the stack knows are placeholders here
+and are filled in by ``infra/template.yaml``.
+"""
+
+from chalice.app import Chalice
+
+from chalicelib.handlers import intake, publish, release, streams
+
+# Powertools' logger writes the functions' logs; Chalice's own would write to stdout all that our packages say.
+app = Chalice(app_name="broadside", configure_logs=False)
+
+# An upload: any object of the builds bucket but the status files that we write there ourselves.
+ingest = app.on_cw_event(
+    {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": ["builds-bucket"]}},
+    },
+    name="ingest",
+)(intake.ingest)
+sweep = app.schedule("rate(15 minutes)", name="sweep")(intake.sweep)
+
+# The steps of the publish state machine, in their order.
+verify_file = app.lambda_function(name="verify_file")(publish.verify_file)
+plan_regions = app.lambda_function(name="plan_regions")(publish.plan_regions)
+start_snapshot = app.lambda_function(name="start_snapshot")(publish.start_snapshot)
+write_shard = app.lambda_function(name="write_shard")(publish.write_shard)
+complete_snapshot = app.lambda_function(name="complete_snapshot")(publish.complete_snapshot)
+register_image = app.lambda_function(name="register_image")(publish.register_image)
+check_image = app.lambda_function(name="check_image")(publish.check_image)
+make_public = app.lambda_function(name="make_public")(publish.make_public)
+expose_file = app.lambda_function(name="expose_file")(publish.expose_file)
+record_failure = app.lambda_function(name="record_failure")(publish.record_failure)
+conclude = app.lambda_function(name="conclude")(publish.conclude)
+
+# The first step of the release state machine; the others are shared with publishing.
+begin_release = app.lambda_function(name="begin_release")(release.begin_release)
+
+# The index has changed: render, sign and swap the public files.
+publish_streams = app.on_dynamodb_record(stream_arn="index-stream-arn", batch_size=100, name="publish_streams")(
+    streams.publish_streams
+)

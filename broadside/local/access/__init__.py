@@ -1,0 +1,1 @@
+"""Who may do what: the policies of roles and buckets, checked for every call."""

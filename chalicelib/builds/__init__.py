@@ -1,0 +1,1 @@
+"""Builds: the signed manifest, the files that it names, and taking an upload in."""

@@ -1,0 +1,1 @@
+"""Registering, copying, checking and sharing AMIs."""

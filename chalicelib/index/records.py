@@ -1,0 +1,118 @@
+"""The records of the index as values, without I/O.
+
+Sort keys and attributes are made to be read in the DynamoDB console::
+
+    pk       sk                                                                what
+    daily    com.example.cloud:server:24.04:amd64/20261120                     a build
+    daily    com.example.cloud:server:24.04:amd64/20261120/us-east-1           its publication in one Region
+    #uploads com/example.cloud/server/24.04/amd64/daily/20261120/build.sjson   what became of an uploaded manifest
+    #streams daily                                                             a stream that has builds
+    #streams #generation                                                       the counter of the public files
+    #streams #refresh                                                          touched to have the public files signed anew
+
+A stream is one partition, so that the public files are rendered from a consistent read (a secondary index would lag).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from chalicelib.names import BuildId
+
+
+class BuildState(StrEnum):
+    """Where a build as a whole stands."""
+
+    RECORDED = "recorded"  # accepted: signature, schema and files are there
+    PUBLISHING = "publishing"  # its files are verified, Regions are being worked on
+    STAGED = "staged"  # held: every Region is staged or has failed, and nobody has released it
+    PUBLIC = "public"  # released, and public in at least one Region
+    FAILED = "failed"  # no Region could be served
+    REFUSED = "refused"  # its files do not match its manifest; nothing was created
+
+
+class PublicationState(StrEnum):
+    """Where one build stands in one Region."""
+
+    PLANNED = "planned"
+    WRITING = "writing"
+    REGISTERED = "registered"  # the AMI has an id; it may still be pending
+    STAGED = "staged"  # available, checked against the manifest, private
+    PUBLIC = "public"
+    FAILED = "failed"  # with a reason; a retry goes on from what is there
+    SKIPPED = "skipped"  # an opt-in Region that the account has not enabled
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """One file of a build, pinned to the object version that was there when the build was recorded."""
+
+    path: str
+    key: str
+    version_id: str
+    size: int
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """One build as recorded at ingest.
+
+    ``manifest`` is the signed JSON as parsed (see :mod:`chalicelib.builds.manifest`), ``digest`` the SHA-256 in hex of the
+    signed text, ``signer`` the fingerprint of the key that signed it.  Times are ISO 8601 in UTC with a ``Z``.
+    """
+
+    id: BuildId
+    digest: str
+    manifest: dict[str, Any]
+    manifest_key: str
+    manifest_version: str
+    signer: str
+    files: tuple[PinnedFile, ...]
+    created: str
+    updated: str
+    state: BuildState = BuildState.RECORDED
+    reason: str = ""
+    #: When and by whom the build was released (for a stream with ``release = "at-once"``: by its policy); empty while held.
+    released_at: str = ""
+    released_by: str = ""
+    #: When the build's files became downloadable; empty before.
+    downloads_at: str = ""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One build in one Region."""
+
+    build: BuildId
+    region: str
+    updated: str
+    state: PublicationState = PublicationState.PLANNED
+    reason: str = ""
+    snapshot_id: str = ""
+    image_id: str = ""
+    #: Counts replacements of a snapshot or AMI that failed; part of client tokens, since a token is good for one try only.
+    attempt: int = 0
+    #: When each state was first reached, by the state's name.
+    times: dict[str, str] = field(default_factory=dict)
+
+
+class UploadState(StrEnum):
+    """What became of an uploaded manifest."""
+
+    WAITING = "waiting"  # a file it names has not arrived
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of a manifest object and what ingest said of it."""
+
+    key: str
+    version_id: str
+    state: UploadState
+    reason: str
+    updated: str
+    build: str = ""

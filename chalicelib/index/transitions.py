@@ -1,0 +1,131 @@
+"""What may follow what: decides over the records of the index, without I/O.
+
+Writers come late and twice.  So every writer says where it has arrived, and the rules below decide what the record becomes:
+what leads on is taken, what lies behind is ignored, and what can never be is an error.  What a writer repeats changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from chalicelib.errors import BuildRefused, SetupWrong
+from chalicelib.index.records import BuildRecord, BuildState, Publication, PublicationState, Upload, UploadState
+
+_P = PublicationState
+
+#: The states of a publication that a state leads on to, within one attempt.  A higher attempt may begin in any of them.
+#: A writer that is not leading on is late: nothing takes a publication back, and nothing at all takes it from PUBLIC.
+PUBLICATION_TRANSITIONS: Mapping[PublicationState, frozenset[PublicationState]] = {
+    _P.SKIPPED: frozenset({_P.PLANNED}),
+    _P.PLANNED: frozenset({_P.WRITING, _P.REGISTERED, _P.STAGED, _P.PUBLIC, _P.FAILED}),
+    _P.WRITING: frozenset({_P.REGISTERED, _P.STAGED, _P.PUBLIC, _P.FAILED}),
+    _P.REGISTERED: frozenset({_P.STAGED, _P.PUBLIC, _P.FAILED}),
+    _P.STAGED: frozenset({_P.PUBLIC, _P.FAILED}),
+    _P.FAILED: frozenset({_P.PLANNED, _P.WRITING, _P.REGISTERED, _P.STAGED, _P.PUBLIC}),
+    _P.PUBLIC: frozenset(),
+}
+
+_B = BuildState
+
+#: The same for builds.  A refused build stays refused until another upload takes its place.
+BUILD_TRANSITIONS: Mapping[BuildState, frozenset[BuildState]] = {
+    _B.RECORDED: frozenset({_B.PUBLISHING, _B.STAGED, _B.PUBLIC, _B.FAILED, _B.REFUSED}),
+    _B.PUBLISHING: frozenset({_B.STAGED, _B.PUBLIC, _B.FAILED, _B.REFUSED}),
+    _B.STAGED: frozenset({_B.PUBLIC, _B.FAILED}),
+    _B.FAILED: frozenset({_B.PUBLISHING, _B.STAGED, _B.PUBLIC, _B.REFUSED}),
+    _B.PUBLIC: frozenset(),
+    _B.REFUSED: frozenset(),
+}
+
+
+def advance(
+    stored: Publication,
+    state: PublicationState,
+    *,
+    now: str,
+    reason: str = "",
+    snapshot_id: str | None = None,
+    image_id: str | None = None,
+    attempt: int | None = None,
+) -> Publication:
+    """What the publication becomes when a writer says that it has arrived at ``state``.
+
+    ``stored`` itself is returned where nothing changes: the writer is late, or only repeats.
+
+    Args:
+        now: ISO 8601, the time of the change.
+        reason: the sentence that goes with FAILED; other states have none.
+        snapshot_id, image_id: None leaves what is there, the empty string forgets it.
+        attempt: the attempt that the writer belongs to; None for the one that is stored.
+
+    Raises:
+        SetupWrong: the Region is skipped: what the account has not enabled cannot be worked on.
+    """
+    if stored.state is _P.SKIPPED and state is not _P.PLANNED:
+        raise SetupWrong(
+            f"{stored.build} was not planned for {stored.region}, which the account has not enabled: "
+            "enable the Region, then retry the build."
+        )
+    if not _leads_on(stored, state, stored.attempt if attempt is None else attempt):
+        return stored
+    wanted = replace(
+        stored,
+        state=state,
+        reason=reason if state is _P.FAILED else "",
+        snapshot_id=stored.snapshot_id if snapshot_id is None else snapshot_id,
+        image_id=stored.image_id if image_id is None else image_id,
+        attempt=stored.attempt if attempt is None else attempt,
+        times={str(state): now} | stored.times,
+    )
+    return stored if wanted == stored else replace(wanted, updated=now)
+
+
+def _leads_on(stored: Publication, state: PublicationState, attempt: int) -> bool:
+    if stored.state is _P.PUBLIC or attempt < stored.attempt:
+        return False
+    return attempt > stored.attempt or state is stored.state or state in PUBLICATION_TRANSITIONS[stored.state]
+
+
+def set_build(
+    stored: BuildRecord,
+    *,
+    now: str,
+    state: BuildState | None = None,
+    reason: str | None = None,
+    released_by: str | None = None,
+    downloads: bool = False,
+) -> BuildRecord:
+    """What the build becomes; ``stored`` itself where nothing changes.
+
+    A late state is ignored together with its reason; a release and the opening of downloads are recorded once, by whoever
+    comes first.
+
+    Raises:
+        BuildRefused: a refused build is to be released or opened for download.
+    """
+    if stored.state is _B.REFUSED and ((released_by and not stored.released_at) or downloads):
+        raise BuildRefused(f"The build {stored.id} is refused and cannot be released: {stored.reason}")
+    wanted = stored
+    if state is None or state is stored.state or state in BUILD_TRANSITIONS[stored.state]:
+        wanted = replace(
+            wanted, state=stored.state if state is None else state, reason=stored.reason if reason is None else reason
+        )
+    if released_by and not stored.released_at:
+        wanted = replace(wanted, released_at=now, released_by=released_by)
+    if downloads and not stored.downloads_at:
+        wanted = replace(wanted, downloads_at=now)
+    return stored if wanted == stored else replace(wanted, updated=now)
+
+
+def set_upload(stored: Upload | None, wanted: Upload) -> Upload:
+    """What becomes of the record of an upload.
+
+    Another version of the object begins anew.  Of the same version, one that was accepted does not wait again: that is the
+    word of an event that came late.
+    """
+    if stored is None or stored.version_id != wanted.version_id:
+        return wanted
+    if stored.state is UploadState.ACCEPTED and wanted.state is UploadState.WAITING:
+        return stored
+    return stored if replace(wanted, updated=stored.updated) == stored else wanted

@@ -1,0 +1,1 @@
+"""Where a build goes, letting it out, and what became of it."""

@@ -1,0 +1,51 @@
+"""Which Regions a build goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chalicelib import aws, policy
+from chalicelib.index.records import BuildRecord, BuildState, Publication, PublicationState
+from chalicelib.index.table import Index
+
+#: OptInStatus of a Region that exists for everybody or that the account has enabled (DescribeRegions).
+ENABLED = frozenset({"opt-in-not-required", "opted-in"})
+
+
+def discover(ec2: aws.Client) -> dict[str, PublicationState]:
+    """Every Region of the partition: planned where the account can use it, skipped where it has not opted in."""
+    regions = ec2.describe_regions(AllRegions=True)["Regions"]
+    return first_states(regions)
+
+
+def first_states(regions: Iterable[Mapping[str, Any]]) -> dict[str, PublicationState]:
+    """The first state of the publication in each of DescribeRegions' Regions."""
+    return {
+        str(region["RegionName"]): (PublicationState.PLANNED if region["OptInStatus"] in ENABLED else PublicationState.SKIPPED)
+        for region in regions
+    }
+
+
+def unfinished(publications: Iterable[Publication], *, released: bool) -> list[str]:
+    """The Regions that still have something to do: all that are not where the build as a whole is to be."""
+    done = {PublicationState.SKIPPED, PublicationState.PUBLIC}
+    if not released:
+        done.add(PublicationState.STAGED)
+    return sorted(publication.region for publication in publications if publication.state not in done)
+
+
+def plan(index: Index, ec2: aws.Client, record: BuildRecord) -> tuple[list[str], bool]:
+    """Record where the build goes, and whether it goes public at once.
+
+    Returns:
+        the Regions that have something to do, and whether the build is released (now by its stream's policy, or before by
+        a person).
+    """
+    index.plan(record.id, discover(ec2))
+    if policy.for_stream(record.id.stream).release == "at-once":
+        record = index.set_build(record.id, released_by=f"the policy of the stream {record.id.stream}")
+    if record.state in (BuildState.RECORDED, BuildState.FAILED):
+        record = index.set_build(record.id, state=BuildState.PUBLISHING, reason="")
+    released = bool(record.released_at)
+    return unfinished(index.publications(record.id), released=released), released

@@ -1,0 +1,1 @@
+"""Which blocks of an image go where, and writing them through the EBS direct API."""

@@ -1,0 +1,106 @@
+"""A deployed stack on moto, in process, with an index to fill by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from broadside.cli import main
+from broadside.cli.common import Stack, open_index
+from chalicelib.index.records import BuildRecord, Publication, PublicationState
+from chalicelib.index.table import Index
+
+REGION = "us-east-1"
+
+
+@dataclass
+class Deployed:
+    """The stack, its index, and the command line."""
+
+    session: boto3.session.Session
+    stack: Stack
+    index: Index
+
+    def run(self, *arguments: str) -> Result:
+        """Run ``broadside`` with the arguments."""
+        return CliRunner().invoke(main, ["--region", REGION, *arguments])
+
+    def put(self, record: BuildRecord, *publications: Publication) -> None:
+        """Write a build and its publications, in the states that they have."""
+        self.index.record_build(record)
+        skipped = PublicationState.SKIPPED
+        first = {each.region: skipped if each.state is skipped else PublicationState.PLANNED for each in publications}
+        self.index.plan(record.id, first)
+        for each in publications:
+            if each.state is not skipped:
+                self.index.advance(
+                    record.id,
+                    each.region,
+                    each.state,
+                    reason=each.reason,
+                    image_id=each.image_id,
+                    snapshot_id=each.snapshot_id,
+                )
+
+    def executions(self, machine: str) -> list[tuple[str, dict[str, str]]]:
+        """Name and input of what was started."""
+        states = self.session.client("stepfunctions")
+        listed = states.list_executions(stateMachineArn=machine)["executions"]
+        described = (states.describe_execution(executionArn=each["executionArn"]) for each in listed)
+        return [(each["name"], json.loads(each["input"])) for each in described]
+
+    def end(self, machine: str) -> None:
+        """Stop what runs."""
+        states = self.session.client("stepfunctions")
+        for each in states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
+            states.stop_execution(executionArn=each["executionArn"])
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "BROADSIDE_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        session = boto3.session.Session(region_name=REGION)
+        _deploy(session)
+        stack = Stack.find("broadside", session)
+        yield Deployed(session, stack, open_index(stack, session))
+
+
+def _deploy(session: boto3.session.Session) -> None:
+    """The parts of the real template that the commands touch, with the same outputs."""
+    session.client("dynamodb").create_table(
+        TableName="index",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+    )
+    create: Callable[..., dict[str, str]] = session.client("stepfunctions").create_state_machine
+    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}})
+    role = "arn:aws:iam::123456789012:role/machine"
+    machines = {
+        name: create(name=name, definition=definition, roleArn=role)["stateMachineArn"] for name in ("publish", "release")
+    }
+    outputs = {
+        "BuildsBucket": "builds",
+        "PublicBucket": "public",
+        "WorkBucket": "work",
+        "IndexTable": "index",
+        "PublishStateMachine": machines["publish"],
+        "ReleaseStateMachine": machines["release"],
+        "SigningSecret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:signing",
+        "PublicUrl": "http://public.example.com/",
+    }
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+    }
+    session.client("cloudformation").create_stack(StackName="broadside", TemplateBody=json.dumps(template))

@@ -1,0 +1,1 @@
+"""The index: records, what may follow what, and the table."""
