@@ -48,9 +48,9 @@ def moto_client(service: str) -> aws.Client:
     return aws.Client(service, "us-east-1", session.client(service, region_name="us-east-1", config=aws.config()))
 
 
-def empty_index(clock: Clock) -> Index:
-    """A new table with the keys that the template gives it."""
-    client = moto_client("dynamodb")
+def empty_index(clock: Clock, client: aws.Client | None = None) -> Index:
+    """A new table with the keys that the template gives it; moto's where no client says otherwise."""
+    client = client or moto_client("dynamodb")
     client.create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
