@@ -26,6 +26,10 @@ class FileMismatch(BuildRefused):
     """An object that the manifest names has another size or another digest than the manifest says."""
 
 
+class BadDisk(BuildRefused):
+    """A file is not the disk image that it should be: of another format, damaged, or in need of other files."""
+
+
 class SerialTaken(BuildRefused):
     """The product, stream and serial were recorded before with different content."""
 
@@ -46,6 +50,10 @@ class CloudError(BroadsideError):
 
 class CloudBusy(CloudError):
     """Worth trying again: throttled, out of reach, an internal error, or not visible yet."""
+
+
+class CloudSilent(CloudBusy):
+    """No answer at all: no connection, or nothing came in time.  What was asked for may have been done all the same."""
 
 
 class CloudRefused(CloudError):
