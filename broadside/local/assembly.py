@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.sqs.models import sqs_backends
 
 from broadside.local import answers, ebs, ec2, http, states
+from broadside.local.access.delegation import Delegation
 from broadside.local.access.guard import Guard
 from broadside.local.behaviour import Behaviour
 from broadside.local.calls import Call, Environ
@@ -49,20 +51,20 @@ class Assembly:
         self._heap = self._closing.enter_context(closing(Heap(options.state / "objects.bin")))
         courier = self._closing.enter_context(closing(Courier(self._world.clock.now, behaviour.time_scale)))
         self._turns = Turns()
-        self._lambdas = LambdaService(pool, ACCOUNT_ID, courier.later, send_message)
-        self._changes = self._closing.enter_context(
-            closing(Changes(ACCOUNT_ID, self._lambdas.invoke, send_message, behaviour.time_scale))
-        )
+        self._delegation = Delegation(ACCOUNT_ID, self._enforced)
+        self._lambdas = LambdaService(pool, ACCOUNT_ID, courier.later, send_message, self._delegation)
+        self._changes = self._closing.enter_context(closing(Changes(ACCOUNT_ID, self._lambdas, behaviour.time_scale)))
         self._bus = Bus(
             account=ACCOUNT_ID,
             courier=courier,
             lambdas=self._lambdas,
             start_execution=self._start_execution,
             send_message=send_message,
+            delegation=self._delegation,
             events=lambda: self._world.behaviour.events,
             seed=behaviour.seed,
         )
-        self._guard = Guard(ACCOUNT_ID, lambda: self._world.behaviour.enforce_iam)
+        self._guard = Guard(ACCOUNT_ID, self._enforced)
         self._shortcuts: list[Shortcut] = [block]
         self._front = Front(
             behaviour=lambda: self._world.behaviour,
@@ -85,7 +87,7 @@ class Assembly:
     def start(self) -> dict[str, Any]:
         """Serve, deploy, and say where everything is."""
         self._lambdas.install()
-        states.install(self._lambdas.invoke, self._world.behaviour.time_scale)
+        states.install(self._lambdas.invoke, self._delegation, self._world.behaviour.time_scale)
         self._bus.install()
         self._changes.install()
         objects.install(self._heap)
@@ -101,7 +103,11 @@ class Assembly:
         self._shortcuts.append(service.answering(stack))
         self._bus.keep_schedules(self._world.behaviour.home)
         self._journal.reset()
+        gc.freeze()  # what is here now stays: the collector need not look at it again
         return self._ready(endpoint, stack)
+
+    def _enforced(self) -> bool:
+        return self._world.behaviour.enforce_iam
 
     def _start_execution(self, arn: str, text: str) -> None:
         with self._turns.of("states"):

@@ -170,6 +170,8 @@ class Behaviour(Strict):
     seed: int = 1
 
     copy_seconds: Seconds = 20
+    #: Regions into which a copy takes another time.
+    copy_seconds_into: dict[str, Seconds] = Field(default_factory=dict)
     import_seconds: Seconds = 30
     register_seconds: Seconds = 5
     snapshot_complete_seconds: Seconds = 5
@@ -201,6 +203,10 @@ class Behaviour(Strict):
         if not any(region.name == self.home and region.enabled for region in self.regions):
             raise ValueError(f"the home Region {self.home} is not among the enabled Regions")
         return self
+
+    def copy_time(self, region: str) -> float:
+        """How long a copy into a Region takes."""
+        return self.copy_seconds_into.get(region, self.copy_seconds)
 
     def region(self, name: str) -> RegionSpec | None:
         """The Region of that name, or None when this cloud does not have it."""

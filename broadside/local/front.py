@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +32,10 @@ CONTROL = "/_broadside"
 
 #: The caller of whoever is not one of our functions.
 USER = "user"
+
+#: Bytes of a body that is a large one, and how many of these are taken in at once: each is in memory several times over
+#: while moto takes it apart.
+LARGE, LARGE_AT_ONCE = 1 << 20, 2
 
 #: Services that are the same from everywhere.
 _GLOBAL = frozenset({"iam", "sts"})
@@ -65,6 +71,7 @@ class Front:
         self._turn = turn
         self._application = application
         self._trouble = Trouble(behaviour(), now)
+        self._room = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
     def behave(self) -> None:
         """Begin anew with the behaviour that now holds: full buckets, no fault counted."""
@@ -118,8 +125,12 @@ class Front:
             answer = shortcut(environ, call)
             if answer is not None:
                 return _send(start, answer)
-        with self._turn(call, environ):
-            return self._application(environ, start)
+        large = call.service == "s3" and int(environ.get("CONTENT_LENGTH") or 0) > LARGE
+        with self._room if large else nullcontext(), self._turn(call, environ):
+            content = self._application(environ, start)
+            if large:
+                gc.collect()  # moto's requests lie in circles, each with its body, until the collector comes round
+            return content
 
     def _spoil(self, environ: Environ, start: Any, call: Call, fault: Fault) -> Iterable[bytes]:
         if fault.kind.applies:

@@ -6,32 +6,25 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 from moto.core.config import default_user_config
 from moto.stepfunctions.parser import models
-from moto.stepfunctions.parser.api import HistoryEventType
-from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
     DistributedIterationComponent,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
-from broadside.local.functions.pool import Outcome
+from broadside.local import tasks
+from broadside.local.access.delegation import Delegation
 from broadside.local.patching import replace
 
-#: Invokes the function with this ARN and waits.
-Invoke = Callable[[str, bytes], Outcome]
 
-
-def install(invoke: Invoke, scale: float) -> None:
+def install(invoke: tasks.Invoke, delegation: Delegation, scale: float) -> None:
     """Let state machines really run; Wait states and Retry intervals go by ``scale`` times as fast."""
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
 
@@ -40,25 +33,22 @@ def install(invoke: Invoke, scale: float) -> None:
         while env.is_running() and (left := deadline - time.monotonic()) > 0:
             env.program_state_event.wait(left)
 
-    def call(parameters: dict[str, Any], region: str, state_credentials: Any) -> dict[str, Any]:  # noqa: ARG001
-        outcome = invoke(_plain_arn(parameters["FunctionName"]), parameters["Payload"])
-        answer = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": json.loads(outcome.payload)}
-        return answer | ({"FunctionError": outcome.error} if outcome.error else {})
-
     original = DistributedIterationComponent._map_run
 
     def map_run(self: Any, env: Any, eval_input: Any) -> None:
+        tasks.may_start_children(env, delegation)
         original(self, env, eval_input)
         record = eval_input.map_run_record
         if intolerable(record.item_counter.failed.get(), record):
-            raise _exceeded(env)
+            cause = "The specified tolerated failure threshold was exceeded"
+            raise tasks.map_failure(env, StatesErrorNameType.StatesExceedToleratedFailureThreshold, cause)
 
     parse = AmazonStateLanguageParser.parse
     replace(AmazonStateLanguageParser, parse=staticmethod(lambda definition: parse(_with_decimals(definition))))
     replace(DistributedIterationComponent, _map_run=map_run)
     replace(WaitFunction, _wait_interval=wait)
     replace(retrier_decl, time=SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / scale)))
-    replace(lambda_eval_utils, _invoke_lambda_function=call)
+    tasks.install(invoke, delegation)
 
 
 def intolerable(failed: int, record: Any) -> bool:
@@ -72,27 +62,9 @@ def intolerable(failed: int, record: Any) -> bool:
     return any(actual > tolerated for actual, tolerated in said or [(failed, 0)])
 
 
-def _exceeded(env: Any) -> FailureEventException:
-    name = StatesErrorName(typ=StatesErrorNameType.StatesExceedToleratedFailureThreshold)
-    cause = "The specified tolerated failure threshold was exceeded"
-    details: Any = {"executionFailedEventDetails": {"error": name.error_name, "cause": cause}}
-    return FailureEventException(
-        failure_event=FailureEvent(
-            env=env,
-            error_name=name,
-            event_type=HistoryEventType.MapRunFailed,
-            event_details=details,
-        )
-    )
-
-
 def _with_decimals(definition: str) -> str:
     """moto's grammar wants 100.0 where Step Functions takes 100 as well."""
     return re.sub(r'("ToleratedFailurePercentage"\s*:\s*\d+)(?=\s*[,}\n])', r"\1.0", definition)
-
-
-def _plain_arn(arn: str) -> str:
-    return arn.removesuffix(":$LATEST")
 
 
 def start(account: str, arn: str, text: str, name: str = "") -> str:

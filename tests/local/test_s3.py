@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import urllib.error
@@ -157,6 +158,58 @@ def test_parts_are_checked(bench: LocalCloud) -> None:
     assert refused(complete, **there, UploadId=upload, MultipartUpload={"Parts": listed}) == "EntityTooSmall"
     wrong = [{**listed[0], "ETag": '"0"'}]
     assert refused(complete, **there, UploadId=upload, MultipartUpload={"Parts": wrong}) == "InvalidPart"
+
+
+def test_what_arrives_is_compared_with_what_the_uploader_says(bench: LocalCloud) -> None:
+    """Content-MD5 and checksums, of an object, of a part and of all parts together."""
+    s3 = bench.client("s3")
+    there = {"Bucket": BUCKET, "Key": "checked"}
+    wrong = {"ContentMD5": md5(b"y")}, {"ChecksumSHA256": sha256(b"y")}
+    for claim in wrong:
+        assert refused(s3.put_object, **there, Body=b"x", **claim) == "BadDigest"
+    upload = s3.create_multipart_upload(**there, ChecksumAlgorithm="SHA256")["UploadId"]
+    target = {**there, "UploadId": upload}
+    for claim in wrong:
+        assert refused(s3.upload_part, **target, PartNumber=1, Body=b"x", **claim) == "BadDigest"
+    part = s3.upload_part(**target, PartNumber=1, Body=b"x", ChecksumSHA256=sha256(b"x"), ContentMD5=md5(b"x"))
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]}
+    complete = s3.complete_multipart_upload
+    assert refused(complete, **target, MultipartUpload=parts, ChecksumSHA256=f"{sha256(b'y')}-1") == "BadDigest"
+
+
+def test_an_upload_in_parts_shows_its_checksums(bench: LocalCloud) -> None:
+    """While it is under way, when it is completed, and afterwards: resuming uploaders compare them."""
+    s3 = bench.client("s3")
+    there = {"Bucket": BUCKET, "Key": "checksums"}
+    upload = s3.create_multipart_upload(**there, ChecksumAlgorithm="SHA256")["UploadId"]
+    assert s3.list_parts(**there, UploadId=upload)["ChecksumAlgorithm"] == "SHA256"
+    part = s3.upload_part(**there, UploadId=upload, PartNumber=1, Body=b"x", ChecksumSHA256=sha256(b"x"))
+    [listed] = s3.list_parts(**there, UploadId=upload)["Parts"]
+    assert listed["ChecksumSHA256"] == sha256(b"x")
+    whole = f"{sha256(hashlib.sha256(b'x').digest())}-1"
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    done = s3.complete_multipart_upload(**there, UploadId=upload, MultipartUpload=parts, ChecksumSHA256=whole)
+    assert done["ChecksumSHA256"] == whole
+    assert s3.head_object(**there, ChecksumMode="ENABLED")["ChecksumSHA256"] == whole
+
+
+def test_only_tags_of_aws_itself_are_refused(bench: LocalCloud) -> None:
+    """They begin with "aws:", colon and all."""
+    s3 = bench.client("s3")
+    there = {"Bucket": BUCKET, "Key": "tagged"}
+    s3.put_object(**there, Body=b"x")
+    s3.put_object_tagging(**there, Tagging={"TagSet": [{"Key": "awspub:source", "Value": "disk"}]})
+    assert s3.get_object_tagging(**there)["TagSet"] == [{"Key": "awspub:source", "Value": "disk"}]
+    reserved = {"TagSet": [{"Key": "aws:source", "Value": "disk"}]}
+    assert refused(s3.put_object_tagging, **there, Tagging=reserved) == "InvalidTag"
+
+
+def md5(body: bytes) -> str:
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+def sha256(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 def test_content_is_sliced_and_joined_without_copying(tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from broadside.local.cloud import LocalCloud
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:broadside-"
-ROLE = "arn:aws:iam::123456789012:role/broadside-Role"
+ROLE = "arn:aws:iam::123456789012:role/broadside-MachineRole"
 
 
 def run(bench: LocalCloud, definition: dict[str, Any] | str, given: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +116,9 @@ def test_a_distributed_map_tolerates_what_it_says(bench: LocalCloud, tolerated: 
 
 def test_the_publish_machine_parses_and_runs_on_trivial_functions(bench: LocalCloud) -> None:
     """The project's own definition, with functions that only echo: what is missing in their answers is an error it records."""
-    definition = (Path(__file__).parents[2] / "infra" / "publish.asl.json").read_text()
-    for name in ("PlanRegions", "StartSnapshot", "WriteShard", "CompleteSnapshot", "RegisterImage", "CheckImage"):
-        definition = definition.replace("${" + name + "}", f"{FUNCTION}Echo")
-    for name in ("VerifyFile", "MakePublic", "ExposeFile", "RecordFailure", "Conclude"):
-        definition = definition.replace("${" + name + "}", f"{FUNCTION}Echo")
+    source = json.dumps(yaml.safe_load((Path(__file__).parents[2] / "infra" / "publish.asl.yaml").read_text()))
+    definition = re.sub(r"\$\{\w+\}", f"{FUNCTION}Echo", source)
     end = run(bench, definition, {"build": "b", "digest": "d", "files": ["disk.img"]})
     assert end["status"] == "FAILED"
-    assert end["error"].startswith("States.")
-    assert bench.executions()[-1]["states"][:4] == ["Verify files", "Verify file", "Plan Regions", "Start snapshot"]
+    assert "$.plan.regions" in end["cause"]
+    assert bench.executions()[-1]["states"][:4] == ["Verify files", "Verify file", "Read disk", "Plan Regions"]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace as changed
-from functools import lru_cache
 from typing import Any
 
 from moto.iam.access_control import PermissionResult
-from moto.iam.models import iam_backends
 from moto.s3.models import FakeBucket, s3_backends
 
+from broadside.local.access import documents
 from broadside.local.access.needs import needs
 from broadside.local.access.policy import EVERYBODY, Decision, Request, evaluate
 from broadside.local.calls import Call, Environ
 from broadside.local.functions.pool import Function
 from broadside.local.patching import replace
 
-Policy = dict[str, Any]
+_BUCKET = "arn:aws:s3:::"
 
 
 class Guard:
@@ -39,9 +37,9 @@ class Guard:
         held = function is not None and self._enforced()
         for need in self._needs(call, environ):
             principal = EVERYBODY if not call.key else function.role if function else f"arn:aws:iam::{self._account}:root"
-            verdicts = {evaluate(list(self._bucket_policies(need.resource)), changed(need, principal=principal))}
+            verdicts = {evaluate(self._bucket_policies(need.resource), changed(need, principal=principal))}
             if held and function is not None:
-                verdicts.add(evaluate(self._role_policies(function.role), need))
+                verdicts.add(evaluate(documents.of_role(self._account, function.role), need))
             if Decision.DENY in verdicts:
                 return _reason(principal, need, "an explicit deny")
             if not call.key and (verdicts != {Decision.ALLOW} or self._restricted(need.resource)):
@@ -60,33 +58,20 @@ class Guard:
                 wanted.append(changed(need, action="s3:ListBucket", resource=need.resource.partition("/")[0]))
         return wanted
 
-    def _bucket_policies(self, resource: str) -> Iterator[Policy]:
-        policy = getattr(self._bucket(resource), "policy", None)
-        if policy:
-            yield _parsed(policy.decode() if isinstance(policy, bytes) else policy)
+    def _bucket_policies(self, resource: str) -> list[documents.Policy]:
+        if not resource.startswith(_BUCKET):
+            return []
+        return documents.of_bucket(self._account, resource.removeprefix(_BUCKET).partition("/")[0])
 
     def _restricted(self, resource: str) -> bool:
         block = getattr(self._bucket(resource), "public_access_block", None)
         return block is not None and str(block.restrict_public_buckets).lower() == "true"
 
     def _bucket(self, resource: str) -> Any:
-        if not resource.startswith("arn:aws:s3:::"):
+        if not resource.startswith(_BUCKET):
             return None
-        name = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+        name = resource.removeprefix(_BUCKET).partition("/")[0]
         return s3_backends[self._account]["aws"].buckets.get(name)
-
-    def _role_policies(self, arn: str) -> list[Policy]:
-        name = arn.rpartition("/")[2]
-        for role in iam_backends[self._account]["aws"].roles.values():
-            if role.name == name:
-                return [_parsed(text) for text in role.policies.values()]
-        return []
-
-
-@lru_cache(maxsize=256)
-def _parsed(text: str) -> Policy:
-    policy: Policy = json.loads(text)
-    return policy
 
 
 def _reason(principal: str, need: Request, why: str) -> str:

@@ -58,13 +58,13 @@ def _applies(statement: Mapping[str, Any], request: Request) -> bool:
 
 
 def _for_principal(statement: Mapping[str, Any], principal: str) -> bool:
-    """An identity's policy names nobody; a resource's policy names whom it is for."""
+    """An identity's policy names nobody; a resource's policy names whom it is for: roles, accounts, AWS's services."""
     if "Principal" not in statement:
         return True
     named = statement["Principal"]
     if named == "*":
         return True
-    return any(item in ("*", principal) for item in _listed(named.get("AWS", [])))
+    return any(item in ("*", principal) for kind in ("AWS", "Service") for item in _listed(named.get(kind, [])))
 
 
 def _named(statement: Mapping[str, Any], element: str, value: str, *, fold: bool) -> bool:
@@ -92,7 +92,7 @@ def _conditions_met(conditions: Mapping[str, Mapping[str, Any]], context: Mappin
 def _condition_met(operator: str, key: str, wanted: list[str], context: Mapping[str, tuple[str, ...]]) -> bool:
     if key.startswith(UNKNOWN) and key not in context:
         return True
-    has = context.get(key)
+    has = {name.lower(): values for name, values in context.items()}.get(key.lower())  # names of keys know no case
     if operator == "Null":
         return (has is None) is (wanted[0].lower() == "true")
     quantifier, _, name = operator.rpartition(":")

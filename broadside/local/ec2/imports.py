@@ -155,12 +155,10 @@ def _fill(content: Content, blocks: Iterator[bytes]) -> int:
 
 
 def _object_blocks(stored: FakeKey) -> Iterator[bytes]:
-    """The object's bytes in pieces of a block: its ``value`` would be all of them at once."""
+    """The object's bytes in pieces of a block.  Its value is read by slices: a large one lies on the disk."""
+    content = stored.value
     for offset in range(0, stored.size, BLOCK_SIZE):
-        with stored.lock:
-            stored._value_buffer.seek(offset)
-            data = stored._value_buffer.read(BLOCK_SIZE)
-        yield data
+        yield content[offset : offset + BLOCK_SIZE]
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def _copy(cloud: Cloud, call: Call) -> View:
         tags["image"] = source.tags | tags["image"]
     now = cloud.now()
     image_id = new_id("ami")
-    ready_at = now + cloud.behaviour.copy_seconds
+    ready_at = now + cloud.behaviour.copy_time(call.region)
     failure = "The copy failed." if call.region in cloud.behaviour.failing_copies else ""
 
     def copied(device: Device) -> Device:

@@ -97,7 +97,7 @@ def copy(cloud: Cloud, call: Call) -> View:
         encrypted=source.encrypted or call.get("Encrypted", False),
         kms_key=call.get("KmsKeyId"),
         volume_id=_COPY_VOLUME,
-        completes_at=now + cloud.behaviour.copy_seconds,
+        completes_at=now + cloud.behaviour.copy_time(call.region),
         failure="The copy failed." if call.region in cloud.behaviour.failing_copies else "",
     )
     return {"SnapshotId": cloud.snapshots.add(snapshot).snapshot_id, "Tags": tag_list(tags)}

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from moto.events.models import Rule, events_backends
+from moto.events.exceptions import ValidationException
+from moto.events.models import EventsBackend, Rule, events_backends
 from moto.s3 import notifications
 
+from broadside.local.access.delegation import EVENTS, Delegation
 from broadside.local.behaviour import Events
 from broadside.local.events.courier import Courier
 from broadside.local.events.pattern import matches
@@ -47,6 +49,7 @@ class Bus:
         lambdas: LambdaService,
         start_execution: StartExecution,
         send_message: SendMessage,
+        delegation: Delegation,
         events: Callable[[], Events],
         seed: int,
     ) -> None:
@@ -55,6 +58,7 @@ class Bus:
         self._lambdas = lambdas
         self._start_execution = start_execution
         self._send_message = send_message
+        self._delegation = delegation
         self._events = events
         self._random = random.Random(seed)  # noqa: S311 - shuffles events, keeps no secret
         self._sequence = itertools.count(1)
@@ -69,8 +73,16 @@ class Bus:
         def send_to_targets(self: Any, event: dict[str, Any], **_options: Any) -> None:
             bus.offer(self, event)
 
+        put_targets = EventsBackend.put_targets
+
+        def put_known_targets(self: Any, name: str, event_bus_arn: Any, targets: list[dict[str, Any]]) -> None:
+            for target in targets:
+                refuse_unknown(target)
+            put_targets(self, name, event_bus_arn, targets)
+
         replace(notifications, send_event=send_event)
         replace(Rule, send_to_targets=send_to_targets)
+        replace(EventsBackend, put_targets=put_known_targets)
 
     def object_event(self, name: str, bucket: Any, key: Any) -> None:
         """S3 has created an object: tell EventBridge, when the bucket is so configured.  Other events interest nobody here."""
@@ -129,19 +141,41 @@ class Bus:
         for target in list(rule.targets):
             for _ in range(how.duplicate):
                 delay = how.delay_seconds + self._random.random() * how.shuffle_seconds
-                self._courier.later(delay, lambda target=target: self._send(target, event))  # type: ignore[misc]
+                self._courier.later(delay, partial(self._send, rule.arn, target, event))
 
-    def _send(self, target: dict[str, Any], event: dict[str, Any]) -> None:
+    def _send(self, rule: str, target: dict[str, Any], event: dict[str, Any]) -> None:
+        """Without a permission EventBridge does not try again: the event is the dead-letter queue's."""
         arn = target["Arn"]
         text = target["Input"] if "Input" in target else json.dumps(event)
-        if ":lambda:" in arn:
+        reason = self._forbidden(rule, target)
+        if reason is not None:
+            self._bury(rule, target, text, reason)
+        elif ":lambda:" in arn:
             self._lambdas.invoke_later(self._lambdas.find(arn), text.encode())
         elif ":states:" in arn:
             self._start_execution(arn, text)
-        elif ":sqs:" in arn:
-            self._send_message(arn, text)
         else:
-            raise NotImplementedError(f"The embedded cloud does not deliver events to {arn}.")
+            self._send_message(arn, text)
+
+    def _forbidden(self, rule: str, target: dict[str, Any]) -> str | None:
+        """Functions and queues say themselves who may reach them; a state machine is started with the target's role."""
+        arn, role = target["Arn"], target.get("RoleArn", "")
+        if ":states:" in arn:
+            assumed = self._delegation.assumed(role, EVENTS, rule)
+            return assumed or self._delegation.with_role(role, "states:StartExecution", arn)
+        action = "lambda:InvokeFunction" if ":lambda:" in arn else "sqs:SendMessage"
+        return self._delegation.by_resource(EVENTS, action, arn, rule)
+
+    def _bury(self, rule: str, target: dict[str, Any], text: str, reason: str) -> None:
+        log.warning("The rule %s cannot reach %s: %s.", rule, target["Arn"], reason)
+        queue = target.get("DeadLetterConfig", {}).get("Arn")
+        if not queue:
+            return
+        refused = self._delegation.by_resource(EVENTS, "sqs:SendMessage", queue, rule)
+        if refused is None:
+            self._send_message(queue, text)
+        else:
+            log.warning("The event is lost, since the dead-letter queue %s is closed, too: %s.", queue, refused)
 
     def fire(self, rule_name: str, region: str) -> None:
         """Let a schedule be due now.
@@ -161,6 +195,19 @@ class Bus:
         for rule in events_backends[self._account][region].event_buses["default"].rules.values():
             if rule.scheduled_expression:
                 self._courier.every(period(rule.scheduled_expression), partial(self.fire, rule.name, region))
+
+
+def refuse_unknown(target: dict[str, Any]) -> None:
+    """Refuse a target that would not be treated as it asks for.
+
+    Raises:
+        ValidationException: its service or one of its settings is not known here.
+    """
+    if target["Arn"].split(":")[2] not in ("lambda", "sqs", "states"):
+        raise ValidationException(f"The embedded cloud does not deliver events to {target['Arn']}.")
+    # RetryPolicy is about targets that cannot be reached for a while, which does not happen here.
+    if unknown := target.keys() - {"Arn", "DeadLetterConfig", "Id", "Input", "RetryPolicy", "RoleArn"}:
+        raise ValidationException(f"The embedded cloud does not honour {', '.join(sorted(unknown))} of an event's target.")
 
 
 def period(expression: str) -> float:

@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,13 +16,15 @@ from moto.dynamodb.models.table import StreamRecord, StreamShard
 
 from broadside.local.events.pattern import matches
 from broadside.local.functions.pool import Outcome
-from broadside.local.functions.service import SendMessage
+from broadside.local.functions.service import LambdaService
 from broadside.local.patching import replace
 
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
-Invoke = Callable[[str, bytes], Outcome]
+
+#: What a function's role must be allowed to do with a stream that wakes it.
+READING = ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream")
 
 #: Seconds between attempts of a failed batch, doubling up to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -64,10 +65,9 @@ class Source:
 class Changes:
     """All mappings from tables to functions; each has a thread that follows its stream from the beginning."""
 
-    def __init__(self, account: str, invoke: Invoke, send_message: SendMessage, scale: float) -> None:
+    def __init__(self, account: str, lambdas: LambdaService, scale: float) -> None:
         self._account = account
-        self._invoke = invoke
-        self._send_message = send_message
+        self._lambdas = lambdas
         self._scale = scale
         self._changed = threading.Condition()
         self._closed = threading.Event()
@@ -80,8 +80,10 @@ class Changes:
         def create_event_source_mapping(self: Any, spec: Record) -> Any:
             if ":dynamodb:" not in spec["EventSourceArn"]:
                 raise NotImplementedError(f"The embedded cloud follows DynamoDB streams, and not {spec['EventSourceArn']}.")
+            source = Source.parse(spec, self.get_function(spec["FunctionName"]).function_arn)
+            changes.check(source)
             mapping = original(self, spec)
-            changes.follow(Source.parse(spec, mapping.function_arn))
+            changes.follow(source)
             return mapping
 
         def add(self: Any, old: Any, new: Any) -> None:
@@ -91,6 +93,16 @@ class Changes:
 
         replace(LambdaBackend, create_event_source_mapping=create_event_source_mapping)
         replace(StreamShard, add=add)
+
+    def check(self, source: Source) -> None:
+        """Refuse a mapping that the function's role could not carry out.
+
+        Raises:
+            InvalidParameterValueException: a permission is missing.
+        """
+        reading = ((action, source.stream) for action in READING)
+        wanted = (*reading, ("dynamodb:ListStreams", "*"), ("sqs:SendMessage", source.on_failure))
+        self._lambdas.need(self._lambdas.find(source.function).role, *wanted)
 
     def add(self, shard: Any, old: Any, new: Any) -> None:
         """A table's item has changed from ``old`` to ``new`` (None: was not there, is gone)."""
@@ -122,7 +134,7 @@ class Changes:
         """Until the function has taken every record, or the retries are used up."""
         attempt, pause = 0, FIRST_PAUSE
         while records and not self._closed.is_set():
-            outcome = self._invoke(source.function, json.dumps({"Records": records}).encode())
+            outcome = self._lambdas.invoke(source.function, json.dumps({"Records": records}).encode())
             left = _left(source, records, outcome)
             if not left:
                 return
@@ -163,7 +175,7 @@ class Changes:
                 "batchSize": len(records),
             },
         }
-        self._send_message(source.on_failure, json.dumps(report))
+        self._lambdas.report(self._lambdas.find(source.function), source.on_failure, report)
 
     def close(self) -> None:
         self._closed.set()

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.awslambda.models import LambdaFunction
+from moto.awslambda.exceptions import InvalidParameterValueException
+from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.awslambda.utils import get_backend
 
+from broadside.local.access.delegation import LAMBDA, Delegation
 from broadside.local.functions.pool import Function, Outcome, Pool
 from broadside.local.patching import replace
 
@@ -29,8 +31,9 @@ SendMessage = Callable[[str, str], None]
 class LambdaService:
     """Invocations of the functions that moto's Lambda knows."""
 
-    def __init__(self, pool: Pool, account: str, later: Later, send_message: SendMessage) -> None:
+    def __init__(self, pool: Pool, account: str, later: Later, send_message: SendMessage, delegation: Delegation) -> None:
         self._pool = pool
+        self._delegation = delegation
         self._account = account
         self._later = later
         self._send_message = send_message
@@ -42,7 +45,41 @@ class LambdaService:
         def invoke(self: Any, body: Any, request_headers: Any, response_headers: Any) -> bytes | str:
             return service.answer(self, body, request_headers, response_headers)
 
+        put_config = LambdaBackend.put_function_event_invoke_config
+
+        def put_function_event_invoke_config(self: Any, function_name: str, config: dict[str, Any]) -> dict[str, Any]:
+            destination = config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
+            service.need(self.get_function(function_name).role, ("sqs:SendMessage", destination))
+            return dict(put_config(self, function_name, config))
+
+        create = LambdaBackend.create_function
+
+        def create_function(self: Any, spec: dict[str, Any]) -> Any:
+            if service.unassumable(spec["Role"]):
+                raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
+            return create(self, spec)
+
         replace(LambdaFunction, invoke=invoke)
+        replace(
+            LambdaBackend, create_function=create_function, put_function_event_invoke_config=put_function_event_invoke_config
+        )
+
+    def unassumable(self, role: str) -> bool:
+        return self._delegation.assumed(role, LAMBDA) is not None
+
+    def need(self, role: str, *wanted: tuple[str, str]) -> None:
+        """Refuse a configuration that the function's role could not carry out: actions, each with its resource.
+
+        Raises:
+            InvalidParameterValueException: as Lambda says it.
+        """
+        for action, resource in wanted:
+            reason = self._delegation.with_role(role, action, resource) if resource else None
+            if reason is not None:
+                name = action.partition(":")[2]
+                raise InvalidParameterValueException(
+                    f"The provided execution role does not have permissions to call {name} on {resource}. {reason}"
+                )
 
     def answer(self, moto_function: Any, body: Any, request_headers: Any, response_headers: Any) -> bytes | str:
         """The Invoke API."""
@@ -85,7 +122,15 @@ class LambdaService:
         log.warning("The asynchronous event of %s is given up after %d attempts.", function.name, attempt)
         destination = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
         if destination:
-            self._send_message(destination, json.dumps(_failed(function, payload, outcome, attempt)))
+            self.report(function, destination, _failed(function, payload, outcome, attempt))
+
+    def report(self, function: Function, queue: str, record: dict[str, Any]) -> None:
+        """Send what could not be handled to the queue that the template names, with the function's own role."""
+        refused = self._delegation.with_role(function.role, "sqs:SendMessage", queue)
+        if refused is None:
+            self._send_message(queue, json.dumps(record))
+        else:
+            log.warning("The report of %s is lost: %s.", function.name, refused)
 
     def _settings(self, function: Function) -> dict[str, Any]:
         backend = get_backend(self._account, function.region)

@@ -7,17 +7,29 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from moto.s3.exceptions import EntityTooSmall, InvalidPart, InvalidPartOrder, MalformedXML, MissingKey, PreconditionFailed
+from moto.s3.exceptions import (
+    BadRequest,
+    EntityTooSmall,
+    InvalidPart,
+    InvalidPartOrder,
+    InvalidTagError,
+    MalformedXML,
+    MissingKey,
+    PreconditionFailed,
+)
 from moto.s3.models import FakeKey, FakeMultipart, S3Backend
 from moto.s3.responses import S3Response
-from moto.s3.utils import compute_checksum
 from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
+from broadside.local.objects import checksums
 from broadside.local.objects.heap import Content, Heap
 from broadside.local.patching import replace
 
 #: Objects up to this size are given as bytes, which every part of moto understands; larger ones as :class:`Content`.
 SMALL = 1 << 20
+
+#: Tags of an object (PutObjectTagging, S3 API reference).
+MAX_TAGS = 10
 
 Checksum = tuple[str, str, int]
 
@@ -44,7 +56,7 @@ def install(heap: Heap) -> None:
         parts = _chosen(self, body)
         digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
         etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
-        return Content.join(heap, [part._content for part in parts]), etag, _checksum(self, parts)
+        return Content.join(heap, [part._content for part in parts]), etag, checksums.composite(self, parts)
 
     def upload_part_copy(  # noqa: PLR0917 - the signature is moto's
         self: Any,
@@ -63,6 +75,17 @@ def install(heap: Heap) -> None:
             content = content.part(start_byte, end_byte + 1)
         return multipart.set_part(part_id, content)
 
+    def put_object_tagging(self: Any, key: Any, tags: dict[str, str] | None) -> Any:
+        """moto takes every key that begins with "aws" for one of AWS's own, which begin with "aws:"."""
+        wanted = self.tagger.convert_dict_to_tags_input(tags)
+        if len(wanted) > MAX_TAGS:
+            raise BadRequest(f"Object tags cannot be greater than {MAX_TAGS}")
+        if fault := self.tagger.validate_tags(wanted):
+            raise InvalidTagError(fault)
+        self.tagger.delete_all_tags_for_resource(key.arn)
+        self.tagger.tag_resource(key.arn, wanted)
+        return key
+
     copy_object = S3Backend.copy_object
 
     def copy_object_with_its_own_checksum(self: Any, src_key: Any, bucket: str, key: str, **options: Any) -> None:
@@ -73,10 +96,11 @@ def install(heap: Heap) -> None:
             copied.checksum_algorithm = copied.checksum_value = None
 
     take_turns()
+    checksums.install()
     replace(S3Backend, copy_object=copy_object_with_its_own_checksum)
     replace(FakeKey, value=property(get_value, set_value), __del__=lambda _self: None)
     replace(FakeMultipart, complete=complete)
-    replace(S3Backend, upload_part_copy=upload_part_copy)
+    replace(S3Backend, upload_part_copy=upload_part_copy, put_object_tagging=put_object_tagging)
 
 
 def take_turns() -> None:
@@ -146,12 +170,3 @@ def _chosen(multipart: Any, body: Iterable[tuple[int, str]]) -> list[Any]:
     if not chosen:
         raise MalformedXML()
     return chosen
-
-
-def _checksum(multipart: Any, parts: list[Any]) -> Checksum | None:
-    """The composite checksum, where the uploader chose an algorithm; one over the whole object is not computed here."""
-    algorithm = multipart.metadata.get("x-amz-checksum-algorithm")
-    if not algorithm or multipart.metadata.get("x-amz-checksum-type") == "FULL_OBJECT":
-        return None
-    digests = b"".join(compute_checksum(part._content[:], algorithm, encode_base64=False) for part in parts)
-    return "COMPOSITE", compute_checksum(digests, algorithm).decode(), len(parts)

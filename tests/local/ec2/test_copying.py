@@ -98,6 +98,18 @@ def test_a_copy_is_pending_then_available(lab: Lab, tmp_path: Path) -> None:
     assert lab.ec2(AWAY).describe_snapshots(OwnerIds=["self"])["Snapshots"][0]["Progress"] == "100%"
 
 
+def test_a_copy_into_a_far_region_takes_its_own_time(lab: Lab, tmp_path: Path) -> None:
+    """The other Regions' copies do not wait for it."""
+    lab = Lab(tmp_path / "far", copy_seconds=60, copy_seconds_into={AWAY: 600})
+    source = lab.image()
+    far, near = copy(lab, source), copy(lab, source, "eu-west-2")
+    lab.wait(61)
+    assert lab.show(far, AWAY)["State"] == "pending"
+    assert lab.show(near, "eu-west-2")["State"] == "available"
+    lab.wait(600)
+    assert lab.show(far, AWAY)["State"] == "available"
+
+
 def test_a_copy_that_fails_says_why(lab: Lab, tmp_path: Path) -> None:
     """After it was pending: state failed, with a reason; other Regions are not concerned."""
     lab = Lab(tmp_path / "broken", copy_seconds=60, failing_copies=(AWAY,))

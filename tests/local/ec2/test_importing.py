@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
+from broadside.local.cloud import LocalCloud
 from broadside.local.ebs.blocks import BLOCK_SIZE
 from tests.local.lab import HOME, Lab, block, client, refused, tagged
 
@@ -69,6 +72,22 @@ def test_a_file_that_is_not_there_shows_in_the_task(lab: Lab, stored: dict[str, 
     ended = task(lab, started["ImportTaskId"])
     assert ended["Status"] == "deleted"
     assert next(iter(missing.values())) in ended["StatusMessage"]
+
+
+@pytest.mark.parametrize("blocks", [1, 12], ids=["small", "large"])
+def test_the_running_cloud_imports_what_lies_in_its_buckets(bench: LocalCloud, blocks: int) -> None:
+    """Its objects lie on the disk; an upload in parts is joined."""
+    disk = b"".join(block(str(number)) for number in range(blocks)) + b"the end"
+    s3, api, ebs = bench.client("s3"), bench.client("ec2"), bench.client("ebs")
+    s3.upload_fileobj(BytesIO(disk), "broadside-bucket", "disk.img", Config=TransferConfig(multipart_threshold=5 << 20))
+    place = {"S3Bucket": "broadside-bucket", "S3Key": "disk.img"}
+    started = api.import_snapshot(DiskContainer={"Format": "RAW", "UserBucket": place})["ImportTaskId"]
+    api.get_waiter("snapshot_imported").wait(ImportTaskIds=[started], WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    [done] = api.describe_import_snapshot_tasks(ImportTaskIds=[started])["ImportSnapshotTasks"]
+    snapshot_id = done["SnapshotTaskDetail"]["SnapshotId"]
+    listed = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)["Blocks"]
+    read = b"".join(ebs.get_snapshot_block(SnapshotId=snapshot_id, **each)["BlockData"].read() for each in listed)
+    assert read == disk.ljust((blocks + 1) * BLOCK_SIZE, b"\0")
 
 
 def qemu_img(folder: Path, script: str) -> None:
