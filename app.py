@@ -7,7 +7,7 @@ and are filled in by ``infra/template.yaml``.
 
 from chalice.app import Chalice
 
-from chalicelib.handlers import intake, publish, release, streams
+from chalicelib.handlers import intake, publish, release, streams, upkeep
 
 # Powertools' logger writes the functions' logs; Chalice's own would write to stdout all that our packages say.
 app = Chalice(app_name="broadside", configure_logs=False)
@@ -22,13 +22,17 @@ ingest = app.on_cw_event(
     name="ingest",
 )(intake.ingest)
 sweep = app.schedule("rate(15 minutes)", name="sweep")(intake.sweep)
+clear_orphans = app.schedule("rate(1 hour)", name="clear_orphans")(upkeep.clear_orphans)
 
 # The steps of the publish state machine, in their order.
 verify_file = app.lambda_function(name="verify_file")(publish.verify_file)
+read_disk = app.lambda_function(name="read_disk")(publish.read_disk)
 plan_regions = app.lambda_function(name="plan_regions")(publish.plan_regions)
-start_snapshot = app.lambda_function(name="start_snapshot")(publish.start_snapshot)
+start_snapshots = app.lambda_function(name="start_snapshots")(publish.start_snapshots)
 write_shard = app.lambda_function(name="write_shard")(publish.write_shard)
 complete_snapshot = app.lambda_function(name="complete_snapshot")(publish.complete_snapshot)
+catch_up = app.lambda_function(name="catch_up")(publish.catch_up)
+fall_back = app.lambda_function(name="fall_back")(publish.fall_back)
 register_image = app.lambda_function(name="register_image")(publish.register_image)
 check_image = app.lambda_function(name="check_image")(publish.check_image)
 make_public = app.lambda_function(name="make_public")(publish.make_public)

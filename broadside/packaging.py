@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def merge_template() -> Template:
     template: Template = yaml.load((INFRA / "template.yaml").read_text(), _Loader)  # noqa: S506  a SafeLoader, with the tags
     for resource in template["Resources"].values():
         if resource.get("Type") == "AWS::StepFunctions::StateMachine":
-            definition = json.loads((INFRA / resource["Properties"]["DefinitionString"]).read_text())
+            definition = yaml.safe_load((INFRA / resource["Properties"]["DefinitionString"]).read_text())
             resource["Properties"]["DefinitionString"] = json.dumps(definition, separators=(",", ":"))
     # As Chalice sees it: read from a file, so that nothing is shared between two places of the YAML.
     plain: Template = json.loads(json.dumps(template))
@@ -129,8 +130,11 @@ def missing_requirements(requirements: str, bundle: Path) -> list[str]:
     """The pinned requirements that the code bundle lacks: Chalice only prints a warning of them."""
     with ZipFile(bundle) as archive:
         there = {name.partition("/")[0] for name in archive.namelist()}
-    pins = [line.strip() for line in requirements.splitlines() if "==" in line]
-    return [pin for pin in pins if f"{pin.replace('-', '_').replace('==', '-')}.dist-info" not in there]
+    pins = [line.strip().partition("==") for line in requirements.splitlines() if "==" in line]
+    # The name as wheels spell it ("Binary distribution format", PyPA specifications).
+    return [
+        f"{name}=={version}" for name, _, version in pins if f"{re.sub('[-_.]+', '_', name)}-{version}.dist-info" not in there
+    ]
 
 
 def main() -> None:

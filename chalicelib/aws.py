@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from chalicelib.errors import CloudBusy, CloudError, CloudRefused
+from chalicelib.errors import CloudBusy, CloudError, CloudRefused, CloudSilent
 
 #: Codes that mean "not now".  Sources: the services' API references, and AWS's "Error retries" guide.
 RETRYABLE_CODES = frozenset(
@@ -113,7 +113,7 @@ def translate(error: ClientError | BotoCoreError, service: str, action: str, reg
     """Turn botocore's exception into ours."""
     what = f"{service}:{action} in {region}"
     if isinstance(error, BotoCoreError):  # no answer at all: connection, time-out, a broken response
-        return CloudBusy(f"{what} got no answer: {error}", code=type(error).__name__, action=action, region=region)
+        return CloudSilent(f"{what} got no answer: {error}", code=type(error).__name__, action=action, region=region)
     details = error.response.get("Error", {})
     code = str(details.get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -123,10 +123,13 @@ def translate(error: ClientError | BotoCoreError, service: str, action: str, reg
 
 
 @lru_cache(maxsize=256)
-def client(service: str, region: str, connections: int = 10) -> Client:
-    """A client for ``service`` in ``region``, made once per process: making one costs tens of milliseconds."""
-    made = _session().client(service, region_name=region, config=config(connections=connections))
-    return Client(service, region, made)
+def client(service: str, region: str, settings: Config | None = None) -> Client:
+    """A client for ``service`` in ``region``, made once per process: making one costs tens of milliseconds.
+
+    Args:
+        settings: what :func:`config` made, and the same object each time; None for its defaults.
+    """
+    return Client(service, region, _session().client(service, region_name=region, config=settings or config()))
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ class StreamPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     release: Literal["at-once", "held"] = "held"
+    strategy: Literal["direct", "copy"] = "direct"
     zero_blocks: Literal["write", "skip"] = "write"
 
 

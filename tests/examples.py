@@ -36,6 +36,7 @@ def manifest(content: bytes = CONTENT, build: BuildId = BUILD, **changes: Any) -
         "files": [file("disk.img", "disk1.img", content)],
         "ec2": {
             "image": "disk.img",
+            "format": "raw",
             "boot_mode": "uefi-preferred" if arch == "amd64" else "uefi",
             "imds": "v2.0",
             "tpm": None,

@@ -17,7 +17,7 @@ FLOORS = (
     ("chalicelib.handlers",),
     ("chalicelib.rollout",),
     ("chalicelib.images", "chalicelib.snapshots"),
-    ("chalicelib.streams", "chalicelib.builds"),
+    ("chalicelib.streams", "chalicelib.builds", "chalicelib.disks"),
     ("chalicelib.index",),
     ("chalicelib.policy", "chalicelib.settings", "chalicelib.observability"),
     ("chalicelib.aws",),

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from chalicelib.disks.signs import DiskFormat
 from chalicelib.errors import BadManifest
 from chalicelib.names import MANIFEST_NAME, PRODUCT_PATTERN, SERIAL_PATTERN, STATUS_NAME, STREAM_PATTERN, BuildId
 
@@ -130,9 +131,10 @@ class File(_Part):
 
 
 class Ec2(_Part):
-    """How the image is registered with EC2.  ``image`` is the path of the raw disk image, ``root_volume_size`` in GiB."""
+    """How the image is registered with EC2.  ``image`` is the path of the disk image, ``root_volume_size`` in GiB."""
 
     image: FileName
+    format: DiskFormat = "raw"
     boot_mode: Literal["uefi-preferred", "uefi", "legacy-bios"]
     imds: Literal["v2.0"] | None = None
     tpm: Literal["v2.0"] | None = None
@@ -234,7 +236,7 @@ class Manifest(_Part):
         image = next((file for file in self.files if file.path == self.ec2.image), None)
         if image is None:
             raise ValueError(f"ec2.image names {self.ec2.image}, which is not among files")
-        if self.ec2.root_volume_size * GIB < image.size:
+        if self.ec2.format == "raw" and self.ec2.root_volume_size * GIB < image.size:  # the others' disks are not known here
             needed = -(-image.size // GIB)
             raise ValueError(f"ec2.root_volume_size must be at least {needed} GiB to hold {image.path}")
         if self.arch == "arm64" and self.ec2.boot_mode != "uefi":

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
-from chalicelib import policy
-from chalicelib.builds.files import stream, verify
+from chalicelib.builds.files import verify
+from chalicelib.errors import CloudRefused
 from chalicelib.handlers import wiring
 from chalicelib.handlers.edge import Payload, step
-from chalicelib.index.records import BuildRecord, PinnedFile
-from chalicelib.observability import count
+from chalicelib.index.records import BuildRecord
+from chalicelib.observability import count, logger
 from chalicelib.rollout import regions
 from chalicelib.rollout.downloads import expose
-from chalicelib.rollout.outcome import summary
-from chalicelib.snapshots.blocks import BLOCK_SIZE, Shard
-from chalicelib.snapshots.digests import DigestStore
-from chalicelib.snapshots.writer import write_shard as write_blocks
+from chalicelib.rollout.outcome import sentence, summary
+from chalicelib.snapshots import everywhere
+from chalicelib.snapshots.lifecycle import give_up
 
 
 class BuildStep(Payload):
@@ -41,18 +38,16 @@ class RegionStep(BuildStep):
     region: str
 
 
-class ShardRange(BaseModel):
-    """Blocks ``start`` to ``start + count``."""
+class StartStep(BuildStep):
+    """A step that concerns a build in several Regions."""
 
-    start: int
-    count: int
+    regions: list[str]
 
 
 class ShardStep(BuildStep):
-    """Writing one shard into a snapshot."""
+    """Writing the shard of a build that begins at block ``start``."""
 
-    snapshot_id: str
-    shard: ShardRange
+    start: int
 
 
 class Failure(BuildStep):
@@ -77,51 +72,70 @@ def verify_file(payload: FileStep) -> dict[str, Any]:
 
 
 @step(BuildStep)
+def read_disk(payload: BuildStep) -> dict[str, Any]:
+    """Look at the disk that the image holds, unpack it where it has to be, and record its size."""
+    record = payload.record()
+    size = wiring.images().prepare(record)
+    wiring.index().set_build(record.id, disk_size=size)
+    return {"disk_size": size}
+
+
+@step(BuildStep)
 def plan_regions(payload: BuildStep) -> dict[str, Any]:
     """Find the Regions, and whether the build goes public in them at once."""
     unfinished, release = regions.plan(wiring.index(), wiring.home("ec2"), payload.record())
     return {"regions": unfinished, "release": release}
 
 
-@step(BuildStep)
-def start_snapshot(payload: BuildStep) -> dict[str, Any]:
-    """Start the home Region's snapshot, or go on with the one that is there."""
-    snapshot_id, missing = wiring.snapshots().start(payload.record())
-    return {"snapshot_id": snapshot_id, "shards": [{"start": shard.start, "count": shard.count} for shard in missing]}
+@step(StartStep)
+def start_snapshots(payload: StartStep) -> dict[str, Any]:
+    """Start the snapshots of all Regions, or go on with those that are there; answer the shards still to be written."""
+    record = payload.record()
+    written, copied = regions.ways(payload.regions, wiring.settings().region, wiring.index().publications(record.id), record)
+    troubles = everywhere.start(wiring.index(), record, written, copied, lambda region: wiring.snapshots(record, region))
+    for region, trouble in troubles.items():
+        logger.warning(str(trouble), region=region)
+    shards = everywhere.left_to_write(wiring.index(), record, wiring.receipts(record))
+    return {"shards": [shard.start for shard in shards]}
 
 
 @step(ShardStep)
 def write_shard(payload: ShardStep) -> dict[str, Any]:
-    """Write one shard of the image, then leave its digests as the proof."""
-    settings, record = wiring.settings(), payload.record()
-    shard = Shard(payload.shard.start, payload.shard.count)
-    image = _image(record.manifest["ec2"]["image"], record.files)
-    first = shard.start * BLOCK_SIZE
-    last = min(first + shard.count * BLOCK_SIZE, image.size)
-    digests = write_blocks(
-        wiring.ebs(settings.region),
-        payload.snapshot_id,
-        shard,
-        stream(wiring.home("s3"), settings.builds_bucket, image, first, last),
-        skip_zeros=policy.for_stream(record.id.stream).zero_blocks == "skip",
-    )
-    DigestStore(wiring.home("s3"), settings.work_bucket, payload.digest, payload.snapshot_id).put(shard, digests)
-    return {"blocks": shard.count}
+    """Write one shard of the disk into the snapshots of all Regions; one that falls behind catches up by itself."""
+    troubles = wiring.shard_writer(payload.record()).write(payload.start)
+    for region, trouble in troubles.items():
+        logger.warning(str(trouble), region=region)
+    return {"behind": sorted(troubles)}
 
 
-def _image(path: str, files: tuple[PinnedFile, ...]) -> PinnedFile:
-    return next(file for file in files if file.path == path)
+@step(RegionStep)
+def complete_snapshot(payload: RegionStep) -> dict[str, Any]:
+    """Seal one Region's snapshot, if all is written."""
+    record = payload.record()
+    return {"status": wiring.snapshots(record, payload.region).complete(record, wiring.receipts(record))}
 
 
-@step(BuildStep)
-def complete_snapshot(payload: BuildStep) -> dict[str, Any]:
-    """Seal the home Region's snapshot."""
-    return {"snapshot_id": wiring.snapshots().complete(payload.record())}
+@step(RegionStep)
+def catch_up(payload: RegionStep) -> dict[str, Any]:
+    """Write what one Region's snapshot lacks, for as long as one invocation may take."""
+    record, region = payload.record(), payload.region
+    wiring.snapshots(record, region).start(record, wiring.index().lineages(record.id.product).get(region))
+    return {"caught_up": wiring.shard_writer(record).catch_up(region)}
+
+
+@step(Failure)
+def fall_back(payload: Failure) -> dict[str, Any]:
+    """Have a Region that takes no blocks copy the AMI from home instead."""
+    record = payload.record()
+    if payload.region == wiring.settings().region:
+        raise CloudRefused(f"There is nowhere to copy from. {sentence(payload.error)}", region=payload.region)
+    give_up(wiring.index(), record, payload.region)
+    return {"region": payload.region}
 
 
 @step(RegionStep)
 def register_image(payload: RegionStep) -> dict[str, Any]:
-    """Register the AMI at home, copy it elsewhere."""
+    """Register the AMI from the Region's own snapshot, or copy it from home."""
     return {"status": wiring.regional(payload.record(), payload.region).register()}
 
 

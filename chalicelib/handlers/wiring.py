@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from chalicelib import aws
+from botocore.config import Config
+
+from chalicelib import aws, policy
+from chalicelib.builds.image import Images
 from chalicelib.builds.ingest import Ingest
 from chalicelib.errors import SetupWrong
 from chalicelib.images.regional import RegionalImage
@@ -13,8 +16,10 @@ from chalicelib.index.table import Index
 from chalicelib.names import BuildId
 from chalicelib.rollout.conclude import Outcome
 from chalicelib.settings import Settings
+from chalicelib.snapshots import writer
+from chalicelib.snapshots.digests import DigestLists, Receipts
 from chalicelib.snapshots.lifecycle import Snapshots
-from chalicelib.snapshots.writer import CONNECTIONS
+from chalicelib.snapshots.shards import ShardWriter
 
 
 @lru_cache(maxsize=1)
@@ -54,20 +59,57 @@ def record(build: BuildId, digest: str) -> BuildRecord:
     return found
 
 
-def snapshots() -> Snapshots:
-    """The snapshots of the home Region."""
-    region = settings().region
-    return Snapshots(index(), home("ec2"), ebs(region), home("s3"), settings().work_bucket)
+def images() -> Images:
+    """The disks in the builds' images."""
+    return Images(home("s3"), settings().builds_bucket, settings().work_bucket)
 
 
-def ebs(region: str) -> aws.Client:
-    """An EBS direct client with a connection for each thread of the block writer."""
-    return aws.client("ebs", region, CONNECTIONS)
+def digest_lists() -> DigestLists:
+    return DigestLists(home("s3"), settings().work_bucket)
+
+
+def receipts(record: BuildRecord) -> Receipts:
+    """What is known to be written of a build."""
+    return Receipts(home("s3"), settings().work_bucket, record.digest)
+
+
+def snapshots(record: BuildRecord, region: str) -> Snapshots:
+    """The snapshots of a Region, for a build of the record's stream."""
+    return Snapshots(
+        index(), aws.client("ec2", region), aws.client("ebs", region), digest_lists(), skip_zeros=skips_zeros(record)
+    )
+
+
+def shard_writer(record: BuildRecord) -> ShardWriter:
+    """Writes the shards of a build."""
+    return ShardWriter(
+        index(),
+        digest_lists(),
+        receipts(record),
+        record,
+        images().open(record).read,
+        ebs_writer,
+        skip_zeros=skips_zeros(record),
+    )
+
+
+def skips_zeros(record: BuildRecord) -> bool:
+    return policy.for_stream(record.id.stream).zero_blocks == "skip"
+
+
+def ebs_writer(region: str) -> aws.Client:
+    """An EBS direct client with a connection for each of the block writer's threads that may write to one Region."""
+    return aws.client("ebs", region, _writer_settings())
+
+
+@lru_cache(maxsize=1)
+def _writer_settings() -> Config:
+    return aws.config(connections=writer.CONNECTIONS, read_timeout=writer.READ_TIMEOUT, attempts=writer.ATTEMPTS)
 
 
 def regional(record: BuildRecord, region: str) -> RegionalImage:
     """The AMI of a build in a Region."""
-    return RegionalImage(index(), aws.client("ec2", region), record, settings().region)
+    return RegionalImage(index(), aws.client("ec2", region), record, settings().region, zeros_skipped=skips_zeros(record))
 
 
 def outcome() -> Outcome:

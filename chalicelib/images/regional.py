@@ -13,7 +13,7 @@ from chalicelib.errors import CloudBusy, CloudError, CloudRefused
 from chalicelib.images import find
 from chalicelib.images.attributes import differences, registration, root_volume, tag_list, tags_of
 from chalicelib.images.find import DEAD_STATES, Image
-from chalicelib.index.records import BuildRecord, Publication, PublicationState
+from chalicelib.index.records import BuildRecord, Lineage, Method, Parent, Publication, PublicationState
 from chalicelib.index.table import Index
 from chalicelib.names import TAG_DIGEST, client_token
 
@@ -36,13 +36,15 @@ class RegionalImage:
 
     Args:
         ec2: the EC2 client of the Region.
-        home: the Region whose AMI the others are copied from.
+        home: the Region whose AMI others are copied from, where they are copied.
+        zeros_skipped: whether the stream leaves blocks of zeros out of its snapshots.
     """
 
     index: Index
     ec2: aws.Client
     record: BuildRecord
     home: str
+    zeros_skipped: bool
 
     @property
     def region(self) -> str:
@@ -57,7 +59,7 @@ class RegionalImage:
         return Manifest.model_validate(self.record.manifest)
 
     def register(self) -> Progress:
-        """Make sure that the AMI exists: registered from the snapshot at home, copied from home elsewhere.
+        """Make sure that the AMI exists: registered from the Region's own snapshot, or copied from home.
 
         Raises:
             CloudBusy, CloudRefused: from EC2, or because the source has failed.
@@ -69,10 +71,10 @@ class RegionalImage:
         if dead or gone:  # another attempt, counted before anything is done: the old token must not come back
             publication = self._next_attempt(publication)
         if image is not None and dead:
-            self._clear_away(image)
+            self._clear_away(image, publication)
             image = None
         if image is None:
-            image_id = self._register_snapshot(publication) if self.region == self.home else self._copy(publication)
+            image_id = self._copy(publication) if publication.method is Method.COPY else self._register_snapshot(publication)
             if image_id is None:
                 return Progress.WAITING
         else:
@@ -102,6 +104,7 @@ class RegionalImage:
         self._check_snapshot(snapshot_id)
         self._check_tags(publication.image_id, image)
         self.index.advance(self.record.id, self.region, PublicationState.STAGED, snapshot_id=snapshot_id)
+        self._leave_to_next(snapshot_id)
         return Progress.STAGED
 
     def share(self) -> Progress:
@@ -128,6 +131,13 @@ class RegionalImage:
         self.index.advance(self.record.id, self.region, PublicationState.PUBLIC)
         return Progress.PUBLIC
 
+    def _leave_to_next(self, snapshot_id: str) -> None:
+        """The product's next build in this Region may be chained to the snapshot, now that it is verified."""
+        build = self.record.id
+        parent = Parent(snapshot_id, build.serial, self.record.digest)
+        size, now = self.record.disk_size, self.index.now()
+        self.index.put_lineage(Lineage(build.product, self.region, parent, size, self.zeros_skipped, updated=now))
+
     def _existing(self, publication: Publication) -> Image | None:
         if publication.image_id:
             image = find.by_id(self.ec2, publication.image_id)
@@ -137,10 +147,11 @@ class RegionalImage:
                 raise self._busy(f"{publication.image_id} is not visible yet")
         return find.by_digest(self.ec2, self.record.digest)
 
-    def _clear_away(self, image: Image) -> None:
+    def _clear_away(self, image: Image, publication: Publication) -> None:
         if image["State"] != "deregistered":
-            # A copy has a snapshot of its own, which goes with it; home's is the one that it is registered from again.
-            self.ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=self.region != self.home)
+            # A copy's snapshot goes with it; one that was written is what the AMI is registered from again.
+            copied = publication.method is Method.COPY
+            self.ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=copied)
 
     def _next_attempt(self, publication: Publication) -> Publication:
         after = self.index.advance(

@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 from chalicelib.index.records import (
     BuildRecord,
     BuildState,
+    Lineage,
+    Method,
+    Parent,
     PinnedFile,
     Publication,
     PublicationState,
@@ -26,6 +29,7 @@ Key = dict[str, str]
 
 UPLOADS = "#uploads"
 STREAMS = "#streams"
+LINEAGE = "#lineage"
 GENERATION = "#generation"
 REFRESH = "#refresh"
 
@@ -63,6 +67,7 @@ def build_record(item: Item) -> BuildRecord:
         files=tuple(PinnedFile(**file) for file in item["files"]),
         state=BuildState(item["state"]),
         manifest=item["manifest"],
+        disk_size=int(item.get("disk_size", 0)),
         **_texts(
             item,
             "digest manifest_key manifest_version signer created updated reason released_at released_by downloads_at",
@@ -72,7 +77,8 @@ def build_record(item: Item) -> BuildRecord:
 
 def publication_item(publication: Publication) -> Item:
     key = publication_key(publication.build, publication.region)
-    return _without_empty(_fields(publication, "build") | key | _id(publication.build))
+    parent = None if publication.parent is None else asdict(publication.parent)
+    return _without_empty(_fields(publication, "build") | key | _id(publication.build) | {"parent": parent})
 
 
 def publication(item: Item) -> Publication:
@@ -81,7 +87,29 @@ def publication(item: Item) -> Publication:
         state=PublicationState(item["state"]),
         attempt=int(item.get("attempt", 0)),
         times=dict(item.get("times", {})),
+        method=Method(item["method"]) if "method" in item else None,
+        parent=Parent(**item["parent"]) if "parent" in item else None,
+        blocks_written=int(item.get("blocks_written", 0)),
+        blocks=int(item.get("blocks", 0)),
         **_texts(item, "region updated reason snapshot_id image_id"),
+    )
+
+
+def lineage_key(product: str, region: str) -> Key:
+    return {"pk": LINEAGE, "sk": f"{product}/{region}"}
+
+
+def lineage_item(record: Lineage) -> Item:
+    parent = {"parent": asdict(record.parent)}
+    return _without_empty(_fields(record) | lineage_key(record.product, record.region) | parent)
+
+
+def lineage(item: Item) -> Lineage:
+    return Lineage(
+        parent=Parent(**item["parent"]),
+        disk_size=int(item["disk_size"]),
+        zeros_skipped=bool(item.get("zeros_skipped")),
+        **_texts(item, "product region updated"),
     )
 
 
@@ -100,7 +128,7 @@ def merged(stored: Item | None, wanted: Item) -> Item:
 
 #: Every field of every record, and the parts of a build's name.
 KNOWN = frozenset({"product", "stream", "serial"}).union(
-    *(record.__dataclass_fields__ for record in (BuildRecord, Publication, Upload))
+    *(record.__dataclass_fields__ for record in (BuildRecord, Publication, Upload, Lineage))
 )
 
 
@@ -112,7 +140,7 @@ def _build(item: Item) -> BuildId:
     return BuildId(item["product"], item["stream"], item["serial"])
 
 
-def _fields(record: BuildRecord | Publication | Upload, *left_out: str) -> Item:
+def _fields(record: BuildRecord | Publication | Upload | Lineage, *left_out: str) -> Item:
     names = (name for name in record.__dataclass_fields__ if name not in left_out)
     return {name: str(value) if isinstance(value := getattr(record, name), str) else value for name in names}
 
@@ -122,4 +150,4 @@ def _texts(item: Item, names: str) -> dict[str, Any]:
 
 
 def _without_empty(item: Item) -> Item:
-    return {name: value for name, value in item.items() if value not in ("", 0, {})}
+    return {name: value for name, value in item.items() if value not in ("", 0, {}, None)}

@@ -9,6 +9,7 @@ Sort keys and attributes are made to be read in the DynamoDB console::
     #streams daily                                                             a stream that has builds
     #streams #generation                                                       the counter of the public files
     #streams #refresh                                                          touched to have the public files signed anew
+    #lineage com.example.cloud:server:24.04:amd64/us-east-1                    the snapshot that the next build chains to
 
 A stream is one partition, so that the public files are rendered from a consistent read (a secondary index would lag).
 """
@@ -45,6 +46,13 @@ class PublicationState(StrEnum):
     SKIPPED = "skipped"  # an opt-in Region that the account has not enabled
 
 
+class Method(StrEnum):
+    """How a Region comes to its AMI."""
+
+    WRITE = "write"  # blocks are written into a snapshot of the Region's own, and the AMI is registered from it
+    COPY = "copy"  # the home Region's AMI is copied
+
+
 @dataclass(frozen=True)
 class PinnedFile:
     """One file of a build, pinned to the object version that was there when the build was recorded."""
@@ -79,6 +87,18 @@ class BuildRecord:
     released_by: str = ""
     #: When the build's files became downloadable; empty before.
     downloads_at: str = ""
+    #: The size of the disk that the image file holds, in bytes; 0 until somebody has looked.
+    disk_size: int = 0
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The snapshot that another one is chained to: what is not written there is read here."""
+
+    snapshot_id: str
+    #: The build whose disk it holds: its serial, and its manifest's digest, by which its blocks' digests are found.
+    serial: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +116,25 @@ class Publication:
     attempt: int = 0
     #: When each state was first reached, by the state's name.
     times: dict[str, str] = field(default_factory=dict)
+    #: None until work on the Region begins.
+    method: Method | None = None
+    parent: Parent | None = None
+    #: How many blocks were written into the snapshot, of how many that the disk has; both 0 until it is sealed.
+    blocks_written: int = 0
+    blocks: int = 0
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The newest verified snapshot of a product in one Region: what the next build chains its own to."""
+
+    product: str
+    region: str
+    parent: Parent
+    #: The size of its disk in bytes, and whether blocks of zeros were left out of it.
+    disk_size: int
+    zeros_skipped: bool
+    updated: str
 
 
 class UploadState(StrEnum):

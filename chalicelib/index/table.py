@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
@@ -22,6 +22,7 @@ from chalicelib.index.items import Item, Key
 from chalicelib.index.records import (
     BuildRecord,
     BuildState,
+    Lineage,
     Publication,
     PublicationState,
     Upload,
@@ -97,6 +98,7 @@ class Index:
         reason: str | None = None,
         released_by: str | None = None,
         downloads: bool = False,
+        disk_size: int = 0,
     ) -> BuildRecord:
         """Change a build as :func:`chalicelib.index.transitions.set_build` decides; None leaves a field alone.
 
@@ -119,6 +121,7 @@ class Index:
                     reason=reason,
                     released_by=released_by,
                     downloads=downloads,
+                    disk_size=disk_size,
                 )
             )
 
@@ -170,9 +173,7 @@ class Index:
         state: PublicationState,
         *,
         reason: str = "",
-        snapshot_id: str | None = None,
-        image_id: str | None = None,
-        attempt: int | None = None,
+        **facts: Unpack[transitions.Facts],
     ) -> Publication:
         """Say that a publication has arrived at ``state``, with what is known by then.
 
@@ -187,17 +188,7 @@ class Index:
 
         def decide(item: Item | None) -> Item:
             stored = items.publication(self._planned_item(item, build, region))
-            return items.publication_item(
-                transitions.advance(
-                    stored,
-                    state,
-                    now=self.now(),
-                    reason=reason,
-                    snapshot_id=snapshot_id,
-                    image_id=image_id,
-                    attempt=attempt,
-                )
-            )
+            return items.publication_item(transitions.advance(stored, state, now=self.now(), reason=reason, **facts))
 
         return items.publication(self._change(items.publication_key(build, region), decide))
 
@@ -206,6 +197,22 @@ class Index:
         if item is None:
             raise SetupWrong(f"The index has no publication of {build} in {region}: retry the build, which plans its Regions.")
         return item
+
+    # Lineages
+
+    def put_lineage(self, lineage: Lineage) -> None:
+        """Let the product's next build in that Region chain to this snapshot, unless a newer one is there."""
+
+        def decide(item: Item | None) -> Item:
+            stored = None if item is None else items.lineage(item)
+            return items.lineage_item(transitions.follow(stored, lineage))
+
+        self._change(items.lineage_key(lineage.product, lineage.region), decide)
+
+    def lineages(self, product: str) -> dict[str, Lineage]:
+        """What a build of the product can chain to, by Region."""
+        found = self._query("pk = :pk AND begins_with(sk, :sk)", pk=items.LINEAGE, sk=f"{product}/")
+        return {lineage.region: lineage for lineage in map(items.lineage, found)}
 
     # Streams
 

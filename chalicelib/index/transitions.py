@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from chalicelib.errors import BuildRefused, SetupWrong
-from chalicelib.index.records import BuildRecord, BuildState, Publication, PublicationState, Upload, UploadState
+from chalicelib.index.records import (
+    BuildRecord,
+    BuildState,
+    Lineage,
+    Method,
+    Parent,
+    Publication,
+    PublicationState,
+    Upload,
+    UploadState,
+)
 
 _P = PublicationState
 
@@ -39,15 +50,20 @@ BUILD_TRANSITIONS: Mapping[BuildState, frozenset[BuildState]] = {
 }
 
 
+class Facts(TypedDict, total=False):
+    """What a writer may know of a publication; what it does not name stays as it is."""
+
+    snapshot_id: str
+    image_id: str
+    attempt: int
+    method: Method | None
+    parent: Parent | None
+    blocks_written: int
+    blocks: int
+
+
 def advance(
-    stored: Publication,
-    state: PublicationState,
-    *,
-    now: str,
-    reason: str = "",
-    snapshot_id: str | None = None,
-    image_id: str | None = None,
-    attempt: int | None = None,
+    stored: Publication, state: PublicationState, *, now: str, reason: str = "", **facts: Unpack[Facts]
 ) -> Publication:
     """What the publication becomes when a writer says that it has arrived at ``state``.
 
@@ -56,8 +72,9 @@ def advance(
     Args:
         now: ISO 8601, the time of the change.
         reason: the sentence that goes with FAILED; other states have none.
-        snapshot_id, image_id: None leaves what is there, the empty string forgets it.
-        attempt: the attempt that the writer belongs to; None for the one that is stored.
+        facts: ``attempt`` is the one that the writer belongs to, if it is not the one that is stored; an empty id forgets
+            the one that is there.  Method and parent are chosen once in an attempt, by whoever comes first: which blocks are
+            written must not be decided by another parent than the one that the snapshot has.
 
     Raises:
         SetupWrong: the Region is skipped: what the account has not enabled cannot be worked on.
@@ -67,17 +84,12 @@ def advance(
             f"{stored.build} was not planned for {stored.region}, which the account has not enabled: "
             "enable the Region, then retry the build."
         )
-    if not _leads_on(stored, state, stored.attempt if attempt is None else attempt):
+    if not _leads_on(stored, state, facts.get("attempt", stored.attempt)):
         return stored
-    wanted = replace(
-        stored,
-        state=state,
-        reason=reason if state is _P.FAILED else "",
-        snapshot_id=stored.snapshot_id if snapshot_id is None else snapshot_id,
-        image_id=stored.image_id if image_id is None else image_id,
-        attempt=stored.attempt if attempt is None else attempt,
-        times={str(state): now} | stored.times,
-    )
+    reason = reason if state is _P.FAILED else ""
+    if stored.method is not None and facts.get("attempt", stored.attempt) == stored.attempt:
+        facts["method"], facts["parent"] = stored.method, stored.parent
+    wanted = replace(stored, state=state, reason=reason, times={str(state): now} | stored.times, **facts)
     return stored if wanted == stored else replace(wanted, updated=now)
 
 
@@ -95,11 +107,12 @@ def set_build(
     reason: str | None = None,
     released_by: str | None = None,
     downloads: bool = False,
+    disk_size: int = 0,
 ) -> BuildRecord:
     """What the build becomes; ``stored`` itself where nothing changes.
 
-    A late state is ignored together with its reason; a release and the opening of downloads are recorded once, by whoever
-    comes first.
+    A late state is ignored together with its reason; a release, the opening of downloads and the size of the disk are recorded
+    once, by whoever comes first.
 
     Raises:
         BuildRefused: a refused build is to be released or opened for download.
@@ -115,6 +128,8 @@ def set_build(
         wanted = replace(wanted, released_at=now, released_by=released_by)
     if downloads and not stored.downloads_at:
         wanted = replace(wanted, downloads_at=now)
+    if disk_size and not stored.disk_size:
+        wanted = replace(wanted, disk_size=disk_size)
     return stored if wanted == stored else replace(wanted, updated=now)
 
 
@@ -129,3 +144,14 @@ def set_upload(stored: Upload | None, wanted: Upload) -> Upload:
     if stored.state is UploadState.ACCEPTED and wanted.state is UploadState.WAITING:
         return stored
     return stored if replace(wanted, updated=stored.updated) == stored else wanted
+
+
+def follow(stored: Lineage | None, wanted: Lineage) -> Lineage:
+    """What the next build of the product chains to: the newest serial, whichever build was verified last."""
+    if stored is not None and (_age(stored) > _age(wanted) or replace(wanted, updated=stored.updated) == stored):
+        return stored
+    return wanted
+
+
+def _age(lineage: Lineage) -> tuple[int, ...]:
+    return tuple(int(part) for part in lineage.parent.serial.split("."))

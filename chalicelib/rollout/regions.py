@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chalicelib import aws, policy
-from chalicelib.index.records import BuildRecord, BuildState, Publication, PublicationState
+from chalicelib.index.records import BuildRecord, BuildState, Method, Publication, PublicationState
 from chalicelib.index.table import Index
 
 #: OptInStatus of a Region that exists for everybody or that the account has enabled (DescribeRegions).
@@ -49,3 +49,20 @@ def plan(index: Index, ec2: aws.Client, record: BuildRecord) -> tuple[list[str],
         record = index.set_build(record.id, state=BuildState.PUBLISHING, reason="")
     released = bool(record.released_at)
     return unfinished(index.publications(record.id), released=released), released
+
+
+def ways(
+    regions: Iterable[str], home: str, publications: Iterable[Publication], record: BuildRecord
+) -> tuple[list[str], list[str]]:
+    """How each of ``regions`` comes to its AMI: those that are written into, and those that copy home's.
+
+    A Region goes on the way that it has begun, also after its stream's strategy was changed.
+    """
+    direct = policy.for_stream(record.id.stream).strategy == "direct"
+    begun = {each.region: each.method for each in publications}
+    copied = [
+        region
+        for region in regions
+        if region != home and (begun.get(region) or (Method.WRITE if direct else Method.COPY)) is Method.COPY
+    ]
+    return [region for region in regions if region not in copied], copied

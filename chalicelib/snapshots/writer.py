@@ -1,87 +1,169 @@
-"""Writing one shard: its range of the image is read once, and every block goes out on one of many connections."""
+"""Writing one shard into the snapshots of many Regions at once: its blocks are in memory, every Region has its own pace."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import random
+import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from chalicelib import aws
-from chalicelib.errors import CloudBusy
-from chalicelib.snapshots.blocks import BLOCK_SIZE, DIGEST_SIZE, SKIPPED, ZERO_BLOCK, Shard, cut
+from chalicelib.errors import CloudBusy, CloudError, CloudSilent
+from chalicelib.snapshots import lane
+from chalicelib.snapshots.blocks import BLOCK_SIZE, Shard, digest
+from chalicelib.snapshots.pace import Pace
 
-#: Connections to the EBS direct API in one function.  The service answers in some 20 ms, so that 32 of them keep one
-#: vCPU busy with hashing; with one block each they hold 16 MiB.
-CONNECTIONS = 32
+#: Connections to the EBS direct API in one function: enough to keep one vCPU busy with hashing and TLS when they all go to
+#: one Region, and enough to fill a function's network when each of many Regions, some of them far away, has a few.
+CONNECTIONS, PER_REGION = 32, 4
 
-#: How often one block is tried.  All shards of an image share 1,000 writes a second (a quota of the account), which they
-#: reach together: a block that is throttled must not cost its whole shard.
+#: Seconds that a block's answer may take, and how often botocore asks for it, after a first time without it: a Region that is
+#: down must be found out soon.
+READ_TIMEOUT, ATTEMPTS = 10, 1
+
+#: PutSnapshotBlock calls a second that EBS takes from an account in one Region, and for one snapshot (a quota).
+PUTS_PER_SECOND = 1000
+
+#: How often one block is tried.  A block that is throttled must not cost its whole shard.
 TRIES = 8
 
+#: Seconds for which the slower half of the Regions may keep a shard after the faster half is through.  Who needs longer is
+#: left behind, and catches up alone.
+PATIENCE = 30.0
 
-def write_shard(ebs: aws.Client, snapshot_id: str, shard: Shard, chunks: Iterable[bytes], *, skip_zeros: bool) -> bytes:
-    """Write a shard's blocks into a pending snapshot.
+
+@dataclass(frozen=True)
+class Target:
+    """A Region's pending snapshot, and the positions of those of the shard's blocks that it needs."""
+
+    ebs: aws.Client
+    snapshot_id: str
+    positions: Sequence[int]
+
+
+def connections(regions: int) -> int:
+    """How many connections to each of so many Regions."""
+    return max(PER_REGION, CONNECTIONS // max(1, regions))
+
+
+def write(
+    targets: Sequence[Target], shard: Shard, blocks: Sequence[bytes], digest_list: bytes, *, rate: float = PUTS_PER_SECOND
+) -> dict[str, CloudError | None]:
+    """Put the shard's blocks into all snapshots.  Writing a block again is harmless.
 
     Args:
-        ebs: the EBS direct client of the snapshot's Region, with at least :data:`CONNECTIONS` connections.
-        shard: which blocks.
-        chunks: the shard's bytes of the image, in chunks of any length.
-        skip_zeros: leave out blocks of zeros; a guest on an encrypted volume would read garbage there.
+        targets: with EBS direct clients that have :func:`connections` connections.
+        shard: which blocks of the disk these are.
+        blocks: their content.
+        digest_list: their SHA-256 digests: one for all Regions.
+        rate: calls a second to each Region.
 
     Returns:
-        the blocks' SHA-256 digests in order, 32 bytes each; :data:`SKIPPED` for a block that was left out.
-
-    Raises:
-        CloudBusy, CloudRefused: from PutSnapshotBlock; writing a block again is harmless.
-        ValueError: the chunks hold more or fewer blocks than the shard.
+        by snapshot id: None where everything is written; else what stopped it, for a Region that was merely slow
+        :class:`CloudBusy`.
     """
-    digests = bytearray(SKIPPED * shard.count)
-    count = 0
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        under_way: set[Future[None]] = set()
-        for offset, block in enumerate(cut(chunks)):
-            if offset >= shard.count:
-                raise ValueError(f"the shard at block {shard.start} holds more than its {shard.count} blocks")
-            count += 1
-            if skip_zeros and block == ZERO_BLOCK:
-                continue
-            digest = hashlib.sha256(block).digest()
-            digests[offset * DIGEST_SIZE : (offset + 1) * DIGEST_SIZE] = digest
-            if len(under_way) >= CONNECTIONS:  # bounds the memory: never more blocks than connections
-                under_way = _drain(under_way)
-            under_way.add(pool.submit(_put, ebs, snapshot_id, shard.start + offset, block, digest))
+    sends = [_Send(target, shard, blocks, digest_list, rate) for target in targets]
+    threads = connections(len(sends))
+    with ThreadPoolExecutor(max(1, len(sends) * threads)) as pool:
+        under_way = {pool.submit(send.work) for send in sends for _ in range(threads)}
+        begun, deadline = time.monotonic(), None
         while under_way:
-            under_way = _drain(under_way)
-    if count != shard.count:
-        raise ValueError(f"the shard at block {shard.start} holds {count} of its {shard.count} blocks")
-    return bytes(digests)
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            _, under_way = wait(under_way, timeout=left, return_when=FIRST_COMPLETED)
+            if deadline is None and sum(send.over for send in sends) * 2 >= len(sends):
+                now = time.monotonic()
+                deadline = now + max(PATIENCE, now - begun)
+        for send in sends:
+            send.stop()
+    return {send.target.snapshot_id: send.trouble for send in sends}
 
 
-def _drain(under_way: set[Future[None]]) -> set[Future[None]]:
-    done, rest = wait(under_way, return_when=FIRST_COMPLETED)
-    for future in done:
-        future.result()  # raises what the block's thread raised
-    return rest
+class _Send:
+    """One shard on its way to one Region, on several threads."""
 
+    def __init__(self, target: Target, shard: Shard, blocks: Sequence[bytes], digest_list: bytes, rate: float) -> None:
+        self.target, self.shard, self.blocks, self.digest_list = target, shard, blocks, digest_list
+        self.lane = lane.of(target.ebs)
+        self.trouble: CloudError | None = None
+        self._given_up = threading.Event()  # wakes the threads that wait for their turn, so that they hold up nobody
+        self._pace = Pace(rate, sleep=self._given_up.wait)
+        self._lock = threading.Lock()
+        self._waiting = iter(target.positions)
+        self._unwritten = len(target.positions)
 
-def _put(ebs: aws.Client, snapshot_id: str, index: int, block: bytes, digest: bytes) -> None:
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(random.uniform(0, min(8, 0.5 * 2**attempt)))  # noqa: S311 - spreads writers out, keeps no secret
-        try:
-            ebs.put_snapshot_block(
-                SnapshotId=snapshot_id,
-                BlockIndex=index,
-                BlockData=block,
-                DataLength=BLOCK_SIZE,
-                Checksum=base64.b64encode(digest).decode("ascii"),
-                ChecksumAlgorithm="SHA256",
+    @property
+    def over(self) -> bool:
+        """Whether nothing more happens: all is written, or it was given up."""
+        return self._unwritten == 0 or self.trouble is not None
+
+    def stop(self) -> None:
+        """Begin no other call."""
+        if not self.over:
+            region = self.target.ebs.region
+            self._give_up(
+                CloudBusy(
+                    f"{region} takes the blocks of {self.target.snapshot_id} more slowly than the other Regions.",
+                    code="Behind",
+                    region=region,
+                )
             )
-        except CloudBusy:
-            if attempt == TRIES - 1:
-                raise
-        else:
-            return
+
+    def work(self) -> None:
+        """One thread's part: block after block, until none is left or one cannot be written."""
+        while self.trouble is None:
+            with self._lock:
+                position = next(self._waiting, None)
+            if position is None:
+                return
+            try:
+                written = self._put(position)
+            except CloudError as error:
+                self._give_up(error)
+                return
+            with self._lock:
+                self._unwritten -= written
+
+    def _give_up(self, trouble: CloudError) -> None:
+        with self._lock:
+            self.trouble = self.trouble or trouble
+        self._given_up.set()
+
+    def _put(self, position: int) -> bool:
+        """Write one block; False if the shard is given up meanwhile."""
+        checksum = base64.b64encode(digest(self.digest_list, position)).decode("ascii")
+        for attempt in range(1, TRIES + 1):
+            self._pace.turn()
+            if self._given_up.is_set():
+                return False
+            try:
+                if attempt > 1 or not self._put_quickly(position, checksum):
+                    self.target.ebs.put_snapshot_block(
+                        SnapshotId=self.target.snapshot_id,
+                        BlockIndex=self.shard.start + position,
+                        BlockData=self.blocks[position],
+                        DataLength=BLOCK_SIZE,
+                        Checksum=checksum,
+                        ChecksumAlgorithm="SHA256",
+                    )
+            except CloudBusy as error:
+                # A silent Region was already asked twice: not to hold up the others, it is left behind at once.
+                if attempt == TRIES or isinstance(error, CloudSilent):
+                    raise
+                if "Thrott" in error.code or error.code == "RequestLimitExceeded":
+                    self._pace.throttled()
+                self._given_up.wait(random.uniform(0, min(8, 0.5 * 2**attempt)))  # noqa: S311 - spreads writers out
+            else:
+                self._pace.taken()
+                return True
+        raise AssertionError("unreachable")  # pragma: no cover - the last try returns or raises
+
+    def _put_quickly(self, position: int, checksum: str) -> bool:
+        """Whether EBS took the block without botocore's help."""
+        if self.lane is None:
+            return False
+        return self.lane.put(self.target.snapshot_id, self.shard.start + position, self.blocks[position], checksum)

@@ -61,22 +61,30 @@ class Site:
 
     # The builder
 
-    def new_build(self, stream: str = "daily") -> BuildId:
+    def new_build(self, stream: str = "daily", product: str = PRODUCT) -> BuildId:
         """A build that nobody has uploaded yet."""
         self._serial += 1
-        return BuildId(PRODUCT, stream, f"20261120.{self._serial}")
+        return BuildId(product, stream, f"20261120.{self._serial}")
 
     def put(self, build: BuildId, name: str, body: bytes) -> str:
         """Upload one object of the build; returns its version id."""
         answer = self.s3.put_object(Bucket=self.stack.builds_bucket, Key=f"{build.folder}/{name}", Body=body)
         return str(answer["VersionId"])
 
-    def upload(self, content: bytes, stream: str = "daily", **changes: Any) -> BuildId:
+    def upload(self, content: bytes, stream: str = "daily", product: str = PRODUCT, **changes: Any) -> BuildId:
         """Upload an image, then its signed manifest, as a builder with nothing but gpg and an S3 client does."""
-        build = self.new_build(stream)
+        build = self.new_build(stream, product)
         self.put(build, "disk.img", content)
         self.put(build, MANIFEST_NAME, self.builder.clearsign(manifest(content, build, **changes)))
         return build
+
+    def deliver_again(self, build: BuildId) -> None:
+        """Hand the event of the build's manifest to the function once more, as EventBridge may at any time."""
+        detail = {"bucket": {"name": self.stack.builds_bucket}, "object": {"key": f"{build.folder}/{MANIFEST_NAME}"}}
+        envelope = dict.fromkeys(("version", "account", "region", "time", "id"), "") | {"resources": []}
+        event = envelope | {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+        answer = self.session.client("lambda").invoke(FunctionName="broadside-Ingest", Payload=json.dumps(event))
+        assert "FunctionError" not in answer, answer["Payload"].read()
 
     # What is seen of it
 
@@ -104,8 +112,11 @@ class Site:
             return upload.reason if upload is not None and upload.state is UploadState.REFUSED else None
 
         reason = self.until(there, f"{key} to be refused", timeout)
-        status = self.until(lambda: self.status_file(build), "the status file", timeout)
-        assert reason in json.dumps(status, ensure_ascii=False), status
+
+        def told() -> bool:
+            return reason in json.dumps(self.status_file(build), ensure_ascii=False)
+
+        self.until(told, f"the status file to say {reason!r}", timeout)
         return reason
 
     def status_file(self, build: BuildId) -> dict[str, Any] | None:
@@ -176,6 +187,16 @@ class Site:
     def last_call(self) -> int:
         """The number of the newest call."""
         return max((int(call["n"]) for call in self.cloud.calls()), default=0)
+
+    def fire(self, function: str) -> None:
+        """Let the schedule of a function, by its logical id, be due now."""
+        events = self.session.client("events")
+        for rule in events.list_rules()["Rules"]:
+            targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+            if "ScheduleExpression" in rule and any(each["Arn"].endswith(f"-{function}") for each in targets):
+                self.cloud.fire_schedule(rule["Name"])
+                return
+        raise AssertionError(f"{function} has no schedule")
 
     # The reader
 

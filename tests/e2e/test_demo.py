@@ -40,7 +40,14 @@ def test_the_demonstration_holds(tmp_path: Path) -> None:
 
 def test_the_demonstration_does_not_hide_a_failed_region(tmp_path: Path) -> None:
     """Where a Region fails, the demonstration names it and its reason, and the exit code is 1."""
-    done = demo(tmp_path, {"failing_copies": ["eu-west-1"]})
+    done = demo(
+        tmp_path,
+        {
+            "faults": [
+                {"service": "ec2", "action": "RegisterImage", "region": "eu-west-1", "code": "InvalidRequest", "status": 400}
+            ]
+        },
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Not public in eu-west-1." in done.stdout
     assert "broadside retry" in done.stdout

@@ -19,6 +19,8 @@ from tests.keys import Key
 
 MIB = 1024 * 1024
 LIMIT_MIB = 512
+#: However large the image: objects and blocks lie on the disk.
+SERVER_LIMIT_MIB = 1024
 QUIET: dict[str, Any] = {"home": "us-east-1", "time_scale": 100, "regions": [{"name": "us-east-1"}]}
 
 
@@ -53,6 +55,13 @@ def publish(site: Site, folder: Path, size: int, timeout: float) -> None:
     used = peaks(site.cloud.state / "logs")
     assert {"broadside-VerifyFile", "broadside-WriteShard"} <= set(used)
     assert {function: peak for function, peak in used.items() if peak >= LIMIT_MIB} == {}
+    assert server_peak(site) < SERVER_LIMIT_MIB
+
+
+def server_peak(site: Site) -> float:
+    """The most memory, in MiB, that the embedded cloud's own process has used."""
+    status = Path(f"/proc/{site.cloud.ready['pid']}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
 
 def peaks(logs: Path) -> dict[str, float]:

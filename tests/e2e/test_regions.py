@@ -22,7 +22,7 @@ QUIET = {
 }
 TROUBLE = {
     "throttles": [{"service": "ec2", "region": THROTTLED, "bucket": 1, "refill": 2}],
-    "faults": [{"service": "ec2", "action": "CopyImage", "region": BROKEN, "code": "InvalidRequest", "status": 400}],
+    "faults": [{"service": "ec2", "action": "RegisterImage", "region": BROKEN, "code": "InvalidRequest", "status": 400}],
 }
 
 

@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from chalicelib.errors import CloudBusy, CloudRefused
 from chalicelib.images.regional import Progress, RegionalImage
-from chalicelib.index.records import BuildRecord, PublicationState
+from chalicelib.index.records import BuildRecord, Method, PublicationState
 from chalicelib.index.table import Index
 from tests.examples import manifest
 from tests.index.values import BUILD, Clock, empty_index, record
@@ -46,12 +46,13 @@ class Ec2:
 
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    """The build, planned for two Regions."""
+    """The build, planned for two Regions, of which one copies the other's AMI."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         made = empty_index(Clock())
         made.record_build(build())
         made.plan(BUILD, {HOME: PLANNED, AWAY: PLANNED})
+        made.advance(BUILD, AWAY, PLANNED, method=Method.COPY)
         yield made
 
 
@@ -60,7 +61,7 @@ def build() -> BuildRecord:
 
 
 def at(index: Index, ec2: Ec2) -> RegionalImage:
-    return RegionalImage(index, ec2, build(), HOME)  # type: ignore[arg-type]  # a stand-in with the calls that are made
+    return RegionalImage(index, ec2, build(), HOME, zeros_skipped=False)  # type: ignore[arg-type]  # a stand-in with the calls that are made
 
 
 def image(name: str, state: str, made: str) -> dict[str, Any]:

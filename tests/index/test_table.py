@@ -13,7 +13,7 @@ from broadside.local.cloud import LocalCloud
 from chalicelib import aws
 from chalicelib.errors import CloudBusy, SerialTaken, SetupWrong
 from chalicelib.index import table
-from chalicelib.index.records import BuildState, PinnedFile, PublicationState, Upload, UploadState
+from chalicelib.index.records import BuildState, Lineage, Method, Parent, PinnedFile, PublicationState, Upload, UploadState
 from chalicelib.index.table import Index
 from chalicelib.names import BuildId
 from tests.index.values import BUILD, TABLE, Clock, empty_index, record
@@ -275,3 +275,45 @@ def test_time_is_told_by_the_clock(index: Index) -> None:
     """Seconds since a time of the index, by the index's own clock."""
     then = index.now()
     assert index.seconds_since(then) == 1.0
+
+
+def lineage(product: str, region: str, serial: str) -> Lineage:
+    parent = Parent("snap-" + serial, serial, "ab" * 32)
+    return Lineage(product, region, parent, 5 * 2**30, zeros_skipped=True, updated="2026-11-20T09:00:00Z")
+
+
+def test_lineages_are_found_by_product(index: Index) -> None:
+    """One a Region, as it was put; a product whose name begins like another's is another."""
+    product = BUILD.product
+    here, there = lineage(product, "us-east-1", "20261120"), lineage(product, "eu-west-1", "20261119")
+    for each in (here, there, lineage(f"{product}2", "us-east-1", "20261121")):
+        index.put_lineage(each)
+    assert index.lineages(product) == {"us-east-1": here, "eu-west-1": there}
+    assert index.lineages("com.example.cloud:desktop:24.04:amd64") == {}
+    assert index.streams() == []
+
+
+def test_a_late_build_does_not_take_the_lineage_back(watched: Index) -> None:
+    """What is older, and what is the same again, is not even written."""
+    newest = lineage(BUILD.product, "us-east-1", "20261121")
+    watched.put_lineage(newest)
+    before = list(watch(watched).writes)
+    watched.put_lineage(lineage(BUILD.product, "us-east-1", "20261120"))
+    watched.put_lineage(replace(newest, updated="2026-11-22T09:00:00Z"))
+    assert watch(watched).writes == before
+    assert watched.lineages(BUILD.product) == {"us-east-1": newest}
+
+
+def test_the_way_of_a_publication_comes_back_as_it_was_recorded(index: Index) -> None:
+    """Method, parent and counts survive the table, and can be forgotten."""
+    index.plan(BUILD, {"us-east-1": P.PLANNED})
+    parent = Parent("snap-1", "20261119", "cd" * 32)
+    index.advance(BUILD, "us-east-1", P.WRITING, method=Method.WRITE, parent=parent)
+    index.advance(BUILD, "us-east-1", P.WRITING, snapshot_id="snap-2", blocks_written=3, blocks=60)
+    found = index.publication(BUILD, "us-east-1")
+    assert (found.method, found.parent, found.blocks_written, found.blocks) == (Method.WRITE, parent, 3, 60)
+    index.advance(
+        BUILD, "us-east-1", P.PLANNED, attempt=1, method=Method.COPY, parent=None, snapshot_id="", blocks_written=0, blocks=0
+    )
+    found = index.publication(BUILD, "us-east-1")
+    assert (found.method, found.parent, found.blocks_written, found.blocks) == (Method.COPY, None, 0, 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.errors import BuildRefused, SetupWrong
 from chalicelib.index import transitions
-from chalicelib.index.records import BuildState, Publication, PublicationState, Upload, UploadState
+from chalicelib.index.records import BuildState, Lineage, Method, Parent, Publication, PublicationState, Upload, UploadState
 from tests.index.values import BUILD, Clock, record
 
 P = PublicationState
@@ -179,3 +179,38 @@ def test_an_accepted_upload_does_not_wait_again() -> None:
     assert transitions.set_upload(accepted, waiting) is accepted
     assert transitions.set_upload(accepted, replace(waiting, version_id="v2")).state is UploadState.WAITING
     assert transitions.set_upload(waiting, replace(accepted, updated="t3")).state is UploadState.ACCEPTED
+
+
+def lineage(serial: str, snapshot_id: str = "snap-1") -> Lineage:
+    parent = Parent(snapshot_id, serial, "ab" * 32)
+    return Lineage(BUILD.product, "us-east-1", parent, 2**30, zeros_skipped=False, updated=f"when {serial} was verified")
+
+
+@given(st.permutations(["20261119", "20261120", "20261120.9", "20261120.10", "20261121"]))
+def test_a_lineage_ends_in_the_newest_serial(order: list[str]) -> None:
+    """In whichever order the builds were verified; serials are compared by their numbers."""
+    stored: Lineage | None = None
+    for serial in order:
+        stored = transitions.follow(stored, lineage(serial))
+    assert stored is not None
+    assert stored.parent.serial == "20261121"
+    assert transitions.follow(lineage("20261120.10"), lineage("20261120.9")).parent.serial == "20261120.10"
+
+
+def test_the_same_build_again_changes_its_lineage_only_by_another_snapshot() -> None:
+    """Verified twice it is the very record; made anew, the new snapshot counts."""
+    stored = lineage("20261120")
+    assert transitions.follow(stored, replace(stored, updated="later")) is stored
+    assert transitions.follow(stored, lineage("20261120", "snap-2")).parent.snapshot_id == "snap-2"
+
+
+def test_method_and_parent_are_chosen_once_in_an_attempt() -> None:
+    """Whoever comes second goes on with what the first has chosen; only another attempt chooses anew."""
+    mine, other = Parent("snap-1", "20261120", "ab" * 32), Parent("snap-2", "20261121", "cd" * 32)
+    chosen = transitions.advance(PLANNED, P.WRITING, now="t1", method=Method.WRITE, parent=mine)
+    assert transitions.advance(chosen, P.WRITING, now="t2", method=Method.WRITE, parent=other) is chosen
+    assert transitions.advance(chosen, P.PLANNED, now="t2", method=Method.COPY) is chosen
+    in_full = transitions.advance(chosen, P.WRITING, now="t3", attempt=1, method=None, parent=None)
+    assert (in_full.method, in_full.parent) == (None, None)
+    again = transitions.advance(in_full, P.WRITING, now="t4", method=Method.WRITE, parent=other)
+    assert (again.method, again.parent) == (Method.WRITE, other)

@@ -55,7 +55,7 @@ ENVIRONMENT = {
 def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
     """No two functions share a role."""
     roles = [stack.role_of(function) for function in stack.functions]
-    assert len(roles) == len(set(roles)) == 15
+    assert len(roles) == len(set(roles)) == 19
 
 
 def test_only_the_signing_function_reads_the_signing_key(stack: Stack) -> None:
@@ -73,7 +73,7 @@ def test_who_signs_cannot_call_ec2(stack: Stack) -> None:
     assert not {action for action in stack.actions("PublishStreams") if action.partition(":")[0] in ("ec2", "ebs", "states")}
 
 
-@pytest.mark.parametrize("function", ["Ingest", "Sweep", "VerifyFile"])
+@pytest.mark.parametrize("function", ["Ingest", "Sweep", "VerifyFile", "ReadDisk"])
 def test_who_reads_uploads_cannot_call_ec2(stack: Stack, function: str) -> None:
     """What handles a builder's bytes before they are trusted may call neither EC2 nor EBS."""
     assert not {action for action in stack.actions(function) if action.partition(":")[0] in ("ec2", "ebs")}

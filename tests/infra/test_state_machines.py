@@ -16,6 +16,8 @@ MACHINES = ("PublishStateMachine", "ReleaseStateMachine")
 #: Steps that nothing catches: there is nobody left to tell, or nothing has been touched.  Their failure fails the execution,
 #: for which there is an alarm.
 LAST_WORDS = {"RecordFailure", "Conclude", "BeginRelease"}
+#: What a shard does not bring about, each Region brings about for itself, and says why if it cannot.
+MADE_UP_FOR = {"WriteShard"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ def test_every_failure_is_caught(machine: dict[str, Any]) -> None:
     lost = [
         state.name
         for state in states(machine)
-        if state.body["Type"] == "Task" and not state.caught and state.body["Resource"].strip("${}") not in LAST_WORDS
+        if state.body["Type"] == "Task"
+        and not state.caught
+        and state.body["Resource"].strip("${}") not in LAST_WORDS | MADE_UP_FOR
     ]
     assert not lost
 
