@@ -44,6 +44,7 @@ FIELDS = frozenset(
 )
 EC2_FIELDS = frozenset(
     {
+        "format",
         "boot_mode",
         "imds",
         "tpm",
@@ -101,6 +102,11 @@ Examples:
 @click.option("--alias", "aliases", metavar="NAME", multiple=True, help="What readers may call it, besides.")
 @click.option("--supported/--unsupported", default=None, help="Whether the release is supported.")
 @click.option("--support-eol", metavar="YYYY-MM-DD", help="The last day of support.")
+@click.option(
+    "--format",
+    type=click.Choice(["raw", "raw.gz", "raw.xz", "raw.zst", "qcow2", "vmdk", "vhd", "vhdx"]),
+    help="The image's; what its content tells unless given.",
+)
 @click.option("--boot-mode", type=click.Choice(["uefi-preferred", "uefi", "legacy-bios"]), help="uefi-preferred if it can be.")
 @click.option("--imds", type=click.Choice(["v2.0", "none"]), help="The instance metadata service to insist on; v2.0.")
 @click.option("--tpm", type=click.Choice(["v2.0", "none"]), help="The NitroTPM to offer; none.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ import yaml
 
 from chalicelib.builds.files import digest
 from chalicelib.builds.manifest import FILE_NAME_PATTERN, FORMAT, GIB, Manifest
+from chalicelib.disks.formats import guess, has_tables, open_disk
+from chalicelib.disks.packed import is_packed, unpack
+from chalicelib.disks.reading import MAX_DISK, LocalFile
+from chalicelib.disks.signs import ENDS
 from chalicelib.errors import BadManifest, FileMismatch
 from chalicelib.names import PRODUCT_PATTERN
 
@@ -111,29 +116,68 @@ class Draft:
 
         Raises:
             BadManifest: something said, or left out, makes no manifest.
+            BadDisk: the image is none of its format, or not whole in itself.
             FileMismatch: a file is not what was said of it.
         """
         self.check()  # finds faults before the long work
-        return self._parse(self._hashed(progress))
+        return self._parse(self._hashed(progress), self._unpacked())
 
     def check(self) -> None:
-        """Check all that can be checked without reading the files.
+        """Check all that can be checked without reading the files to their end.
 
         Raises:
             BadManifest: something said, or left out, makes no manifest.
+            BadDisk: the image is none of its format, or not whole in itself.
         """
         self._parse([{"size": _size(path), **NOT_YET} for path in self.paths.values()])
 
-    def _parse(self, found: list[dict[str, Any]]) -> Manifest:
-        """The manifest with what was found of each file, in their order."""
-        image = self.ec2.get("image", next(iter(self.paths), ""))
+    def _parse(self, found: list[dict[str, Any]], unpacked: int = 0) -> Manifest:
+        """The manifest with what was found of each file, in their order, and of the disk if it had to be unpacked."""
         files = [
-            {"ftype": "disk1.img" if name == image else file_type(name), **self.files[path], "path": name, **facts}
+            {"ftype": "disk1.img" if name == self._image else file_type(name), **self.files[path], "path": name, **facts}
             for (name, path), facts in zip(self.paths.items(), found, strict=True)
         ]
         fields = _with_defaults(self.fields)
-        ec2 = _ec2_with_defaults({"image": image, **self.ec2}, fields, files)
-        return Manifest.parse(json.dumps({"format": FORMAT, **fields, "files": files, "ec2": ec2}).encode())
+        size = next((file["size"] for file in files if file["path"] == self._image), 0)
+        disk = size if self._format == "raw" else unpacked or self._virtual_size()
+        ec2 = {"image": self._image, "format": self._format, **_ec2_defaults(self.ec2, fields, disk), **self.ec2}
+        manifest = Manifest.parse(json.dumps({"format": FORMAT, **fields, "files": files, "ec2": ec2}).encode())
+        if manifest.ec2.root_volume_size * GIB < disk:
+            raise BadManifest(
+                f"ec2.root_volume_size must be at least {-(-disk // GIB)} GiB to hold the disk in {self._image}."
+            )
+        return manifest
+
+    @property
+    def _image(self) -> str:
+        return str(self.ec2.get("image", next(iter(self.paths), "")))
+
+    @cached_property
+    def _format(self) -> str:
+        """What was said, or what the image's content tells."""
+        path = self.paths.get(self._image)
+        if "format" in self.ec2 or path is None:
+            return str(self.ec2.get("format", "raw"))
+        with LocalFile(path) as file:
+            ends = min(ENDS, file.size)
+            return guess(file.read(0, ends), file.read(file.size - ends, ends), path.name)
+
+    def _virtual_size(self) -> int:
+        """The bytes of the disk in an image that says so itself, once every table of the image was found right; else 0."""
+        path = self.paths.get(self._image)
+        if path is None or not has_tables(self._format):
+            return 0
+        with LocalFile(path) as file:
+            disk = open_disk(file, self._format)
+            disk.check()
+            return disk.size
+
+    def _unpacked(self) -> int:
+        """The bytes of a disk that is packed as a whole; 0 if they are not needed, or it is not packed."""
+        if not is_packed(self._format) or "root_volume_size" in self.ec2:
+            return 0
+        chunks = _chunks(self.paths[self._image], self._image, silent)
+        return sum(len(piece) for piece in unpack(chunks, self._format, MAX_DISK))
 
     def _hashed(self, progress: Progress) -> list[dict[str, Any]]:
         paths = self.paths
@@ -208,14 +252,13 @@ def _with_defaults(said: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults, **said}
 
 
-def _ec2_with_defaults(said: Mapping[str, Any], fields: Mapping[str, Any], files: list[dict[str, Any]]) -> dict[str, Any]:
-    size = next((file["size"] for file in files if file["path"] == said["image"]), 0)
-    defaults = {
+def _ec2_defaults(said: Mapping[str, Any], fields: Mapping[str, Any], disk: int) -> dict[str, Any]:
+    """What is not said of the registration of a disk of so many bytes."""
+    return {
         "boot_mode": "uefi" if fields["arch"] == "arm64" or said.get("tpm") else "uefi-preferred",
         "imds": "v2.0",
-        "root_volume_size": max(USUAL_VOLUME, -(-size // GIB)),
+        "root_volume_size": max(USUAL_VOLUME, -(-disk // GIB)),
     }
-    return {**defaults, **said}
 
 
 def _whole_numbers(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def test_arm64_is_called_arm64_by_ec2_too() -> None:
         {"ec2__root_device": "/dev/xvda"},
         {"ec2__description": "plain {{braces}}"},
         {"files__0__size": 32 * GIB, "ec2__root_volume_size": 32},
+        {"files__0__size": 9 * GIB, "ec2__format": "vhd"},
         {"release_title": "Ünïcode 24.04"},
     ],
 )
@@ -138,6 +139,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"ec2__root_volume_type": "io2"}, "field ec2.root_volume_type must be"),
     ({"ec2__root_volume_size": 0}, "field ec2.root_volume_size must be"),
     ({"ec2__root_volume_size": 2000, "ec2__root_volume_type": "standard"}, "at most 1024 GiB for standard"),
+    (
+        {"ec2__format": "qcow"},
+        "field ec2.format must be 'raw', 'raw.gz', 'raw.xz', 'raw.zst', 'qcow2', 'vmdk', 'vhd' or 'vhdx'",
+    ),
     ({"files__0__size": 8 * GIB + 1}, "field ec2.root_volume_size must be at least 9 GiB to hold disk.img."),
     ({"ec2__description": "{colour}"}, "field ec2.description may name only {product}, {stream}"),
     ({"ec2__description": "{os.__class__}"}, "field ec2.description may name only"),

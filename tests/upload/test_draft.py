@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from broadside.upload import Draft, text
 from broadside.upload.draft import file_type
 from chalicelib.builds.manifest import GIB, Manifest
-from chalicelib.errors import BadManifest, FileMismatch
+from chalicelib.errors import BadDisk, BadManifest, FileMismatch
 
 PRODUCT = "com.example.cloud:server:24.04:amd64"
 
@@ -90,6 +92,53 @@ def test_a_large_image_gets_a_volume_that_holds_it(tmp_path: Path, monkeypatch: 
         draft._parse([{"size": 9 * GIB + 1, "sha256": "0" * 64, "sha512": "0" * 128, "md5": "0" * 32}]).ec2.root_volume_size
         == 10
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "format_"),
+    [
+        ("disk.qcow2", ["-O", "qcow2", "-c"], "qcow2"),
+        ("disk.img", ["-O", "vmdk"], "vmdk"),
+        ("disk.vhdx", ["-O", "vhdx"], "vhdx"),
+    ],
+)
+def test_an_image_with_tables_tells_its_format_and_size(tmp_path: Path, name: str, options: list[str], format_: str) -> None:
+    """The volume holds the disk, however small the file is; what is said counts, unless it cannot be."""
+    with (tmp_path / "disk.raw").open("wb") as file:
+        os.truncate(file.fileno(), 9 * GIB + 512)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", *options, "disk.raw", name], cwd=tmp_path, check=True)
+    draft = Draft.of(tmp_path / name, product=PRODUCT)
+    manifest = draft.manifest()
+    assert (manifest.ec2.format, manifest.ec2.root_volume_size) == (format_, 10)
+    assert draft.with_({}, {"root_volume_size": 20}, {}).manifest().ec2.root_volume_size == 20
+    with pytest.raises(BadManifest, match="at least 10 GiB"):
+        draft.with_({}, {"root_volume_size": 9}, {}).manifest()
+    with pytest.raises(BadDisk, match="begins as"):
+        draft.with_({}, {"format": "vhd"}, {}).manifest()
+
+
+def test_a_packed_disk_is_unpacked_for_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the volume's size is said; and what is packed badly is found before it is uploaded."""
+    path = tmp_path / "disk.raw.gz"
+    path.write_bytes(gzip.compress(bytes(3 * 1024 * 1024)))
+    monkeypatch.setattr("broadside.upload.draft.GIB", 1024 * 1024)
+    monkeypatch.setattr("broadside.upload.draft.USUAL_VOLUME", 1)
+    manifest = Draft.of(path, product=PRODUCT).manifest()
+    assert (manifest.ec2.format, manifest.ec2.root_volume_size) == ("raw.gz", 3)
+    path.write_bytes(path.read_bytes()[:-4])
+    assert Draft.of(path, product=PRODUCT).with_({}, {"root_volume_size": 5}, {}).manifest().ec2.root_volume_size == 5
+    with pytest.raises(BadDisk, match="cut off"):
+        Draft.of(path, product=PRODUCT).manifest()
+
+
+def test_a_damaged_image_is_found_before_the_long_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one whose name promises something else."""
+    monkeypatch.setattr("broadside.upload.draft.digest", lambda _: pytest.fail("hashed"))
+    (tmp_path / "disk.img").write_bytes(b"QFI\xfb" + bytes(1000))
+    (tmp_path / "disk.vmdk").write_bytes(b"<html>not found</html>")
+    for name, words in (("disk.img", "version 0"), ("disk.vmdk", "raw by its content")):
+        with pytest.raises(BadDisk, match=words):
+            Draft.of(tmp_path / name, product=PRODUCT).manifest()
 
 
 def test_a_description_in_yaml_is_read_as_it_is_meant(described: Path) -> None:
