@@ -18,6 +18,8 @@ COMMANDS = {
     "images": "Find AMIs by product, Region, architecture or serial.",
     "release": "Turn a held build public everywhere.",
     "retry": "Try again where the publication of a build failed.",
+    "cost": "Show what publishing a build costs, written directly and copied.",
+    "diff": "Tell which blocks of an image changed since the last build.",
     "local": "Run the embedded cloud on this machine.",
 }
 

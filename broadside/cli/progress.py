@@ -16,12 +16,13 @@ from rich.text import Text
 
 from broadside.cli.common import ExitCode, Stack, make_table, open_index
 from chalicelib.errors import CloudBusy
-from chalicelib.index.records import BuildRecord, BuildState, Publication, PublicationState, Upload, UploadState
+from chalicelib.index.records import BuildRecord, BuildState, Method, Publication, PublicationState, Upload, UploadState
 from chalicelib.names import MANIFEST_NAME, BuildId
 
 if TYPE_CHECKING:  # slow to import, and here only for the annotations
     from boto3.session import Session
 
+    from broadside.cli.written import Written
     from chalicelib.index.table import Index
 
 #: Seconds between two looks at the index.
@@ -60,6 +61,8 @@ class View:
     upload: Upload | None
     #: The version of the manifest that was asked about; until it is looked at, everything else is about an older one.
     version_id: str | None = None
+    #: The Region that blocks are sent from.
+    home: str = ""
 
     @property
     def refusal(self) -> str:
@@ -84,6 +87,15 @@ class View:
         return [each.region for each in self.publications if each.state is PublicationState.FAILED]
 
     @property
+    def written(self) -> Written | None:
+        """What was written in all Regions together; None before there is anything."""
+        if not any(each.blocks for each in self.publications):
+            return None
+        from broadside.cli.written import written  # noqa: PLC0415 - imports pydantic
+
+        return written(self.id, self.publications, self.home)
+
+    @property
     def exit_code(self) -> ExitCode:
         """OK when the build is, or may still come to be, where it should be in every Region."""
         wrong = self.refusal or self.failed or (self.record and self.record.state in (BuildState.FAILED, BuildState.REFUSED))
@@ -105,7 +117,8 @@ def look(index: Index, build: BuildId, version_id: str | None = None) -> View:
         upload = next((each for each in index.uploads() if each.build == str(build)), None)
     if record is not None and version_id is None and record.state is not BuildState.REFUSED:
         upload = None
-    return View(build, record, tuple(index.publications(build)) if record else (), upload, version_id)
+    publications = tuple(index.publications(build)) if record else ()
+    return View(build, record, publications, upload, version_id, home=index.client.region)
 
 
 # --- As tables and lines -------------------------------------------------------------------------------------------
@@ -135,6 +148,8 @@ def conclusion(view: View) -> list[Text]:
     if record is None:
         return []
     told = [Text(record.reason, "bold red")] if record.reason else []
+    if (total := view.written) is not None:
+        told.append(Text(total.sentence))
     if record.state is BuildState.STAGED and not record.released_at:
         told.append(Text(f"Held, private everywhere: `broadside release {view.id}` makes it public."))
     if view.failed:
@@ -143,15 +158,35 @@ def conclusion(view: View) -> list[Text]:
 
 
 def region_table(view: View) -> RenderableType:
-    """A row for each Region: state, AMI, how long it took, and the reason where one failed."""
-    columns = ["REGION", "STATE", "AMI", "TIME", *(["REASON"] if view.failed else [])]
-    rows = [
-        (each.region, Text(str(each.state), STYLES[each.state]), each.image_id or "-", duration(each), each.reason)[
-            : len(columns)
-        ]
-        for each in sorted(view.publications, key=lambda each: each.region)
+    """A row for each Region: state, AMI, how long it took, how it came to its snapshot; below, why some failed.
+
+    The last two columns are there once a Region has something to show in them.
+    """
+    publications = sorted(view.publications, key=lambda each: each.region)
+    columns: dict[str, Callable[[Publication], Any]] = {
+        "REGION": lambda each: each.region,
+        "STATE": lambda each: Text(str(each.state), STYLES[each.state]),
+        "AMI": lambda each: each.image_id or "-",
+        "TIME": duration,
+    }
+    if any(how_written(each) for each in publications):
+        columns["BLOCKS WRITTEN"] = how_written
+    if any(each.parent for each in publications):
+        columns["ON TOP OF"] = lambda each: each.parent.serial if each.parent else ""
+    table = make_table(list(columns), [[cell(each) for cell in columns.values()] for each in publications])
+    reasons = [
+        Text(f"{each.region}: {each.reason.removeprefix(f'{each.region}: ')}", "red") for each in publications if each.reason
     ]
-    return make_table(columns, rows, wrap=["REASON"])
+    return Group(table, *reasons)
+
+
+def how_written(publication: Publication) -> str:
+    """``820 of 16384, 5.0%``, or ``copied``; empty before it is known."""
+    if publication.method is Method.COPY:
+        return "copied"
+    if not publication.blocks:
+        return ""
+    return f"{publication.blocks_written} of {publication.blocks}, {publication.blocks_written / publication.blocks:.1%}"
 
 
 def region_grid(view: View) -> RenderableType:
@@ -208,6 +243,7 @@ def _state(view: View) -> str:
 def as_json(view: View) -> dict[str, Any]:
     """The build and its publications for programs (see docs/commands.md)."""
     record = view.record
+    total = view.written
     return {
         "build": str(view.id),
         "state": str(record.state) if record else None,
@@ -219,6 +255,7 @@ def as_json(view: View) -> dict[str, Any]:
         "released_at": record.released_at or None if record else None,
         "released_by": record.released_by or None if record else None,
         "settled": view.settled,
+        "written": total.as_json() if total else None,
         "upload": {"key": view.upload.key, "state": str(view.upload.state), "reason": view.upload.reason}
         if view.upload
         else None,
@@ -228,6 +265,10 @@ def as_json(view: View) -> dict[str, Any]:
                 "state": str(each.state),
                 "image_id": each.image_id or None,
                 "snapshot_id": each.snapshot_id or None,
+                "method": str(each.method) if each.method else None,
+                "parent": {"serial": each.parent.serial, "snapshot_id": each.parent.snapshot_id} if each.parent else None,
+                "blocks_written": each.blocks_written if each.blocks else None,
+                "blocks": each.blocks or None,
                 "reason": each.reason,
                 "times": dict(each.times),
             }
@@ -308,7 +349,7 @@ def _log(console: Console, line: str) -> None:
 def _show_live(console: Console, seen: Iterator[View], *, brief: bool) -> View:
     with Live(console=console, auto_refresh=False, transient=brief) as live:
         for view in seen:
-            fits = not brief and len(view.publications) + 3 < console.height
+            fits = not brief and len(view.publications) + len(view.failed) + 3 < console.height
             table = region_table(view) if fits else region_grid(view)
             live.update(Group(headline(view), table) if view.publications else headline(view), refresh=True)
     return view

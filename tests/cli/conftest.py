@@ -13,8 +13,10 @@ from moto import mock_aws
 
 from broadside.cli import main
 from broadside.cli.common import Stack, open_index
+from chalicelib import aws
 from chalicelib.index.records import BuildRecord, Publication, PublicationState
 from chalicelib.index.table import Index
+from chalicelib.snapshots.digests import DigestLists
 
 REGION = "us-east-1"
 
@@ -46,7 +48,17 @@ class Deployed:
                     reason=each.reason,
                     image_id=each.image_id,
                     snapshot_id=each.snapshot_id,
+                    method=each.method,
+                    parent=each.parent,
+                    blocks_written=each.blocks_written,
+                    blocks=each.blocks,
                 )
+
+    def put_digests(self, record: BuildRecord, digest_list: bytes) -> None:
+        """Leave what a publication leaves of its disk's blocks in the work bucket."""
+        s3 = self.session.client("s3")
+        s3.create_bucket(Bucket=self.stack.work_bucket)
+        DigestLists(aws.Client("s3", REGION, s3), self.stack.work_bucket).put(record.digest, digest_list)
 
     def executions(self, machine: str) -> list[tuple[str, dict[str, str]]]:
         """Name and input of what was started."""
