@@ -14,10 +14,10 @@ help: ## Say what there is to do
 demo: ready ## Publish a disk image to every Region of an embedded cloud, and read it back
 	$(BIN)/broadside demo
 
-test: lint ## Everything that must hold before a commit
+test: lint judges ## Everything that must hold before a commit
 	$(BIN)/pytest -m "not long"
 
-test-long: ready ## The tests that take minutes
+test-long: ready judges ## The tests that take minutes
 	$(BIN)/pytest -m long
 
 lint: ready ## Style, types, and the CloudFormation template
@@ -27,7 +27,8 @@ lint: ready ## Style, types, and the CloudFormation template
 	$(BIN)/python -m broadside.packaging --template-only build/lint
 	$(BIN)/cfn-lint build/lint/template.json
 
-bench: ready ## How fast blocks are written and builds are published
+bench: ready ## How fast blocks are written and builds are published: docs/performance.md, made anew
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	$(BIN)/python -m benchmarks
 
 package: ready ## Write build/package/template.json and deployment.zip
@@ -63,6 +64,11 @@ endef
 .PHONY: ready
 ready: $(VENV)/.ready
 	$(call need,command -v gpg && command -v gpg-agent && command -v gpgconf && command -v gpgv,gpg gpg-agent gpgconf gpgv)
+
+# What the tests judge disk images by.
+.PHONY: judges
+judges:
+	$(call need,command -v qemu-img && command -v qemu-io && command -v xz && command -v zstd,qemu-utils xz-utils zstd)
 
 # Made anew when what is to be installed has changed.
 $(VENV)/.ready: pyproject.toml requirements.txt
