@@ -25,6 +25,9 @@ from tests.keys import Key
 
 PRODUCT = "com.example.cloud:server:24.04:amd64"
 
+#: Whose calls no test has caused: the user's own, and those of the functions that run every few seconds of a fast clock.
+SCHEDULED = frozenset({"user", "broadside-Sweep", "broadside-ClearOrphans"})
+
 
 def image(blocks: int, seed: int = 1) -> bytes:
     """A small disk: random blocks, a block of zeros, and an end that is no whole block."""
@@ -181,8 +184,8 @@ class Site:
     # The functions
 
     def calls_since(self, number: int) -> list[dict[str, Any]]:
-        """The calls that functions have made after the ``number``-th call of all."""
-        return [call for call in self.cloud.calls(after=number) if call["caller"] != "user"]
+        """The calls that functions have made after the ``number``-th call of all, but for those that run by the clock."""
+        return [call for call in self.cloud.calls(after=number) if call["caller"] not in SCHEDULED]
 
     def last_call(self) -> int:
         """The number of the newest call."""
