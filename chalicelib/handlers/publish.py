@@ -6,7 +6,7 @@ from typing import Any
 
 from chalicelib.builds.files import verify
 from chalicelib.errors import CloudRefused
-from chalicelib.handlers import wiring
+from chalicelib.handlers import memory, wiring
 from chalicelib.handlers.edge import Payload, step
 from chalicelib.index.records import BuildRecord
 from chalicelib.observability import count, logger
@@ -15,6 +15,8 @@ from chalicelib.rollout.downloads import expose
 from chalicelib.rollout.outcome import sentence, summary
 from chalicelib.snapshots import everywhere
 from chalicelib.snapshots.lifecycle import give_up
+
+memory.give_large_buffers_back()
 
 
 class BuildStep(Payload):
