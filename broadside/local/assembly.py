@@ -15,7 +15,7 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sqs.models import sqs_backends
 
-from broadside.local import answers, ebs, ec2, http, states
+from broadside.local import alarms, answers, ebs, ec2, http, scheduler, ssm, states
 from broadside.local.access.delegation import Delegation
 from broadside.local.access.guard import Guard
 from broadside.local.behaviour import Behaviour
@@ -32,6 +32,9 @@ from broadside.local.journal import Journal
 from broadside.local.objects import install as objects
 from broadside.local.objects.heap import Heap
 from broadside.local.options import USER_KEY, USER_SECRET, Options
+from broadside.local.quotas import Quotas
+from broadside.local.scheduler.service import Reach
+from broadside.local.ssm.service import Surroundings
 from broadside.local.stack import service
 from broadside.local.stack.deploy import Stack, deploy, transform
 from broadside.local.turns import Turns
@@ -49,20 +52,30 @@ class Assembly:
         self._world = World(options.state, behaviour, Clock(behaviour.time_scale))
         self._journal = self._closing.enter_context(closing(Journal(options.state / "calls.jsonl")))
         self._heap = self._closing.enter_context(closing(Heap(options.state / "objects.bin")))
-        courier = self._closing.enter_context(closing(Courier(self._world.clock.now, behaviour.time_scale)))
+        self._courier = self._closing.enter_context(closing(Courier(self._world.clock.now, behaviour.time_scale)))
         self._turns = Turns()
         self._delegation = Delegation(ACCOUNT_ID, self._enforced)
-        self._lambdas = LambdaService(pool, ACCOUNT_ID, courier.later, send_message, self._delegation)
+        self._lambdas = LambdaService(pool, ACCOUNT_ID, self._courier.later, send_message, self._delegation)
         self._changes = self._closing.enter_context(closing(Changes(ACCOUNT_ID, self._lambdas, behaviour.time_scale)))
         self._bus = Bus(
             account=ACCOUNT_ID,
-            courier=courier,
+            courier=self._courier,
             lambdas=self._lambdas,
             start_execution=self._start_execution,
             send_message=send_message,
             delegation=self._delegation,
             events=lambda: self._world.behaviour.events,
             seed=behaviour.seed,
+        )
+        self._scheduler = scheduler.install(
+            self._world,
+            Reach(
+                delegation=self._delegation,
+                later=self._courier.later,
+                invoke=lambda arn, text: self._lambdas.invoke_later(self._lambdas.find(arn), text.encode()),
+                start_execution=self._start_execution,
+                send_message=send_message,
+            ),
         )
         self._guard = Guard(ACCOUNT_ID, self._enforced)
         self._shortcuts: list[Shortcut] = [block]
@@ -76,7 +89,7 @@ class Assembly:
                 current=lambda: self._world.behaviour,
                 behave=self._behave,
                 executions=lambda: states.executions(ACCOUNT_ID),
-                fire=lambda rule: self._bus.fire(rule, behaviour.home),
+                fire=self._fire,
             ),
             guard=self._guard,
             shortcuts=self._shortcuts,
@@ -89,11 +102,14 @@ class Assembly:
         self._lambdas.install()
         states.install(self._lambdas.invoke, self._delegation, self._world.behaviour.time_scale)
         self._bus.install()
+        alarms.install()
         self._changes.install()
         objects.install(self._heap)
         self._guard.install()
         ebs.install(self._world)
-        ec2.install(self._world)
+        images = ec2.install(self._world)
+        ssm.install(self._world, images, self._around_parameters())
+        Quotas(self._world).install()
         server = http.serve(self._front, self._options.port)
         self._closing.callback(server.stop)
         endpoint = f"http://{http.HOST}:{server.bind_addr[1]}"
@@ -109,9 +125,34 @@ class Assembly:
     def _enforced(self) -> bool:
         return self._world.behaviour.enforce_iam
 
+    def _around_parameters(self) -> Surroundings:
+        def may_describe(key: str) -> bool:
+            worker = self._pool.worker_of(key)
+            return worker is None or self._delegation.with_role(worker.function.role, "ec2:DescribeImages", "*") is None
+
+        def later(seconds: float, errand: Callable[[], None]) -> None:
+            def in_turn() -> None:
+                with self._turns.of("ssm"):
+                    errand()
+
+            self._courier.later(seconds, in_turn)
+
+        return Surroundings(may_describe, self._bus.publish, later)
+
     def _start_execution(self, arn: str, text: str) -> None:
         with self._turns.of("states"):
             states.start(ACCOUNT_ID, arn, text)
+
+    def _fire(self, name: str) -> None:
+        """Let a rule's schedule be due now, or one of EventBridge Scheduler's.
+
+        Raises:
+            KeyError: there is neither.
+        """
+        try:
+            self._bus.fire(name, self._world.behaviour.home)
+        except KeyError:
+            self._scheduler.fire(ACCOUNT_ID, self._world.behaviour.home, name)
 
     def _deploy(self, endpoint: str) -> Stack:
         template = transform(_template(self._options.template))

@@ -156,6 +156,28 @@ class Events(Strict):
     lost: float = Field(default=0, ge=0, le=1)
 
 
+class ImageUse(Strict):
+    """Something that still uses an image: ``count`` things of another ``account``, or one of our own, by its ``arn``."""
+
+    #: The image's id, or its name, with ``*`` globs.
+    image: str
+    region: str = "*"
+    type: Literal[
+        "ec2:Instance", "ec2:LaunchTemplate", "imagebuilder:ContainerRecipe", "imagebuilder:ImageRecipe", "ssm:Parameter"
+    ] = "ec2:Instance"
+    #: Told by usage reports.
+    account: str = Field(default="", pattern=r"^(\d{12})?$")
+    count: int = Field(default=1, ge=1)
+    #: Told as a reference.
+    arn: str = ""
+
+    @model_validator(mode="after")
+    def _one_user(self) -> ImageUse:
+        if bool(self.account) is bool(self.arn):
+            raise ValueError("an image is used by an account or by an arn")
+        return self
+
+
 class Behaviour(Strict):
     """All that can be set.  The defaults are quick and forgiving; the profile ``aws`` is as slow and as tight as AWS."""
 
@@ -181,6 +203,19 @@ class Behaviour(Strict):
     public_images_quota: int = Field(default=1000, ge=0)
     concurrent_copies_quota: int = Field(default=300, ge=0)
     pending_snapshots_quota: int = Field(default=100, ge=0)
+
+    #: How long Parameter Store takes to check an image's id.
+    parameter_seconds: Seconds = 2
+    parameters_quota: int = Field(default=10_000, ge=0)
+    #: Regions in which the first call for a parameter is refused: nobody has used Parameter Store there yet.
+    first_parameter_refused: tuple[str, ...] = ()
+
+    #: Who uses images, besides those that can be seen.
+    images_in_use: tuple[ImageUse, ...] = ()
+    #: How long a report of an image's use takes.
+    usage_report_seconds: Seconds = 5
+    #: Regions in which such a report ends in the state ``error``.
+    failing_usage_reports: tuple[str, ...] = ()
 
     #: Regions in which image block public access is on.
     block_public_access: tuple[str, ...] = ()

@@ -184,9 +184,9 @@ class LocalCloud:
         """
         self._control("POST", "behaviour", self._behaviour | settings)
 
-    def fire_schedule(self, rule: str) -> None:
-        """Let the schedule of an EventBridge rule (by its name) be due now."""
-        self._control("POST", f"schedules/{quote(rule)}")
+    def fire_schedule(self, name: str) -> None:
+        """Let a schedule of the home Region be due now: an EventBridge rule, or Scheduler's ``NAME`` or ``GROUP/NAME``."""
+        self._control("POST", f"schedules/{quote(name)}")
 
     def wait_until(self, condition: Any, seconds: float = 30, what: str = "the condition") -> Any:
         """Ask ``condition()`` until it gives something true, and give that.

@@ -5,7 +5,7 @@ POST  /_broadside/reset-journal                              forget the journal
 GET   /_broadside/behaviour                                  what holds now
 POST  /_broadside/behaviour                                  what is to hold from now on (the content of a behaviour file)
 GET   /_broadside/executions                                 every execution of every state machine
-POST  /_broadside/schedules/RULE                             let a schedule be due now
+POST  /_broadside/schedules/NAME                             let a schedule (a rule's, or Scheduler's) be due now
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Control:
         try:
             self._fire(rule)
         except KeyError:
-            return answers.document({"error": f"There is no rule {rule}."}, 404)
+            return answers.document({"error": f"There is no rule or schedule {rule}."}, 404)
         return answers.document({})
 
     def _set(self, content: bytes) -> answers.Answer:

@@ -7,6 +7,7 @@ guide.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,9 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from broadside.local.access.delegation import STATES, Delegation
 from broadside.local.functions.pool import Outcome
 from broadside.local.patching import replace
+
+#: What a Task state may name: a function, or the integration that calls one and may wait for its token to come back.
+_FUNCTION = re.compile(r"arn:aws:lambda:[^:]*:\d{12}:function:.+|arn:aws:states:::lambda:invoke(?:\.waitForTaskToken)?")
 
 #: Invokes the function with this ARN and waits.
 Invoke = Callable[[str, bytes], Outcome]
@@ -108,7 +112,7 @@ def refuse_unknown_tasks(definition: str) -> None:
     for name, state in states:
         resource = str(state.get("Resource", ""))
         strange = {"ItemReader", "ItemBatcher", "ResultWriter", "Credentials"} & state.keys()
-        if state.get("Type") == "Task" and ":lambda:" not in resource:
+        if state.get("Type") == "Task" and not _FUNCTION.fullmatch(resource):
             strange = {f"Resource {resource}"}
         if strange:
             reason = f"The embedded cloud does not honour {', '.join(sorted(strange))} of the state {name}."

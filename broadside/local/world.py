@@ -24,16 +24,16 @@ class Clock:
 
     def __init__(self, scale: float = 1.0, wall: Callable[[], float] = time.time) -> None:
         self.wall = wall
-        self._scale = scale
+        self.scale = scale
         self._start = wall()
 
     def now(self) -> float:
         """The cloud's seconds."""
-        return self._start + (self.wall() - self._start) * self._scale
+        return self._start + (self.wall() - self._start) * self.scale
 
     def date(self, seconds: float) -> datetime:
         """The wall clock's date (UTC) at the cloud's ``seconds``."""
-        return datetime.fromtimestamp(self._start + (seconds - self._start) / self._scale, UTC)
+        return datetime.fromtimestamp(self._start + (seconds - self._start) / self.scale, UTC)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from broadside.local import ebs, ec2
+from broadside.local import ebs, ec2, ssm
 from broadside.local.behaviour import Behaviour
 from broadside.local.ebs.blocks import BLOCK_SIZE
 from broadside.local.world import ACCOUNT_ID, Clock, World
@@ -30,12 +30,12 @@ class Lab:
 
     def __init__(self, state: Path, **behaviour: Any) -> None:
         self.seconds = 1_800_000_000.0  # in the year 2027
-        immediate = dict.fromkeys(
-            ["register_seconds", "copy_seconds", "import_seconds", "snapshot_complete_seconds", "visibility_seconds"], 0
-        )
+        durations = ("register", "copy", "import", "snapshot_complete", "visibility", "parameter", "usage_report")
+        immediate = {f"{name}_seconds": 0 for name in durations}
         self.world = World(state, Behaviour(**(immediate | behaviour)), Clock(wall=lambda: self.seconds))
         self.ebs_service = ebs.install(self.world)
-        ec2.install(self.world)
+        self.cloud = ec2.install(self.world)
+        ssm.install(self.world, self.cloud)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -46,6 +46,9 @@ class Lab:
 
     def ebs(self, region: str = HOME, account: str = ACCOUNT_ID) -> Any:
         return client("ebs", region, account)
+
+    def ssm(self, region: str = HOME, account: str = ACCOUNT_ID) -> Any:
+        return client("ssm", region, account)
 
     def snapshot(self, region: str = HOME, *, size: int = 1, blocks: dict[int, bytes] | None = None, **start: Any) -> str:
         """A completed snapshot with these blocks."""

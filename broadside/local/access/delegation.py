@@ -12,7 +12,8 @@ from typing import Any
 from broadside.local.access import documents
 from broadside.local.access.policy import Decision, Request, evaluate
 
-EVENTS, LAMBDA, STATES = "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"
+EVENTS, LAMBDA = "events.amazonaws.com", "lambda.amazonaws.com"
+SCHEDULER, STATES = "scheduler.amazonaws.com", "states.amazonaws.com"
 
 
 class Delegation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
@@ -41,7 +41,7 @@ _FIELDS = {
     "states": (("stateMachineArn", "", ""), ("executionArn", "", ""), ("resourceArn", "", "")),
     "secretsmanager": (("SecretId", "secretsmanager", "secret:"),),
     "sns": (("TopicArn", "", ""),),
-    "ssm": (("Name", "ssm", "parameter/"),),
+    "ssm": (("Name", "ssm", "parameter/"), ("Path", "ssm", "parameter/"), ("ResourceId", "ssm", "parameter/")),
 }
 
 #: EC2 actions of this kind know no resources: only a policy for ``*`` allows them.
@@ -50,19 +50,21 @@ _EC2_WITHOUT_RESOURCES = ("Describe", "Get", "List")
 
 def needs(call: Call, environ: Environ, account: str) -> list[Request]:
     """What must be allowed, all of it, for this call to be made."""
+    return _SERVICES.get(call.service, _other)(call, environ, account)
+
+
+def _objects(call: Call, environ: Environ, _account: str) -> list[Request]:
     context = {"aws:SecureTransport": ("true",)}  # nothing on loopback is overheard
-    if call.service == "s3":
-        return [Request(action, resource, context=context) for action, resource in _s3(call, environ)]
-    if call.service == "ec2":
-        return _ec2(call, dict(parse_qsl(body(environ).decode())))
-    if call.service == "ebs":
-        return _ebs(call, environ)
-    if call.service == "lambda":
-        name = unquote(environ["PATH_INFO"].split("/functions/")[-1].split("/")[0]).rpartition(":")[2]
-        resource = f"arn:aws:lambda:{call.region}:{account}:function:{name}"
-        return [Request("lambda:InvokeFunction" if call.action == "Invoke" else f"lambda:{call.action}", resource)]
-    if call.service in ("sts", "cloudformation") and call.action == "GetCallerIdentity":
-        return []
+    return [Request(action, resource, context=context) for action, resource in _s3(call, environ)]
+
+
+def _function(call: Call, environ: Environ, account: str) -> list[Request]:
+    name = unquote(environ["PATH_INFO"].split("/functions/")[-1].split("/")[0]).rpartition(":")[2]
+    action = "InvokeFunction" if call.action == "Invoke" else call.action
+    return [Request(f"lambda:{action}", _arn("lambda", call.region, account, f"function:{name}"))]
+
+
+def _other(call: Call, environ: Environ, account: str) -> list[Request]:
     return [Request(f"{call.service}:{call.action}", resource) for resource in _json_resources(call, environ, account)]
 
 
@@ -83,7 +85,28 @@ def _utf8(text: str) -> str:
     return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _ec2(call: Call, form: dict[str, str]) -> list[Request]:
+#: What looking for references to an image in resources of a type needs.
+_REFERENCES = {
+    "ec2:Instance": ("ec2:DescribeInstances",),
+    "ec2:LaunchTemplate": ("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions"),
+    "imagebuilder:ContainerRecipe": ("imagebuilder:ListContainerRecipes", "imagebuilder:GetContainerRecipe"),
+    "imagebuilder:ImageRecipe": ("imagebuilder:ListImageRecipes",),
+    "ssm:Parameter": ("ssm:DescribeParameters", "ssm:GetParameters"),
+}
+
+
+def _references(form: dict[str, str]) -> list[Request]:
+    """As the managed policy AmazonEC2ImageReferencesAccessPolicy has it, for the types that are asked for."""
+    named = {value for key, value in form.items() if re.fullmatch(r"ResourceType\.\d+\.ResourceType", key)}
+    kinds = _REFERENCES.keys() if form.get("IncludeAllResourceTypes", "").lower() == "true" else named & _REFERENCES.keys()
+    actions = ["ec2:DescribeImageReferences", *(action for kind in sorted(kinds) for action in _REFERENCES[kind])]
+    return [Request(action, "*") for action in actions]
+
+
+def _ec2(call: Call, environ: Environ, account: str) -> list[Request]:
+    form = dict(parse_qsl(body(environ).decode()))
+    if call.action == "DescribeImageReferences":
+        return _references(form)
     if call.action.startswith(_EC2_WITHOUT_RESOURCES):
         return [Request(f"ec2:{call.action}", "*")]
     kind = "snapshot" if "Snapshot" in call.action else "image"
@@ -95,6 +118,10 @@ def _ec2(call: Call, form: dict[str, str]) -> list[Request]:
     wanted = _tagged(f"ec2:{call.action}", _ec2_resource(call, kind), specified.pop(kind, {}))
     for other, tags in specified.items():
         wanted += _tagged(f"ec2:{call.action}", _ec2_resource(call, other), tags)
+    if call.action == "CreateImageUsageReport":
+        wanted.append(Request(f"ec2:{call.action}", _arn("ec2", call.region, account, "image-usage-report/report")))
+    if call.action == "DeleteImageUsageReport":
+        return [Request(f"ec2:{call.action}", _arn("ec2", call.region, account, "image-usage-report/report"))]
     if call.action == "RegisterImage":
         wanted.append(Request("ec2:RegisterImage", _ec2_resource(call, "snapshot")))
     if form.get("DeleteAssociatedSnapshots", "").lower() == "true":
@@ -113,7 +140,7 @@ def _tags(form: dict[str, str], prefix: str = "") -> dict[str, str]:
     return {form[key]: form.get(key.removesuffix("Key") + "Value", "") for key in keys}
 
 
-def _ebs(call: Call, environ: Environ) -> list[Request]:
+def _ebs(call: Call, environ: Environ, _account: str) -> list[Request]:
     match = re.match(r"/snapshots/(?:completion/)?([^/]+)", environ["PATH_INFO"])
     name = match[1] if match else "snapshot"
     tags = {}
@@ -124,9 +151,7 @@ def _ebs(call: Call, environ: Environ) -> list[Request]:
 
 def _tagged(action: str, resource: str, tags: dict[str, str]) -> list[Request]:
     """Tags that come with a call need ec2:CreateTags beside its own permission."""
-    context: dict[str, tuple[str, ...]] = {f"aws:RequestTag/{key}": (value,) for key, value in tags.items()}
-    if tags:
-        context["aws:TagKeys"] = tuple(tags)
+    context = _tag_context(tags)
     wanted = [Request(action, resource, context=context)]
     if tags and action != "ec2:CreateTags":
         created_by = {"ec2:CreateAction": (action.partition(":")[2],)}
@@ -134,11 +159,36 @@ def _tagged(action: str, resource: str, tags: dict[str, str]) -> list[Request]:
     return wanted
 
 
-def _json_resources(call: Call, environ: Environ, account: str) -> list[str]:
+def _ssm(call: Call, environ: Environ, account: str) -> list[Request]:
+    """Tags that come with a parameter need ssm:AddTagsToResource beside ssm:PutParameter."""
+    content = _json(environ)
+    context = _tag_context({tag["Key"]: tag["Value"] for tag in content.get("Tags") or []})
+    actions = [call.action, "AddTagsToResource"] if call.action == "PutParameter" and context else [call.action]
+    names = content.get("Names")
+    resources = (
+        [_arn("ssm", call.region, account, f"parameter/{name.lstrip('/')}") for name in names]
+        if names
+        else _json_resources(call, environ, account)
+    )
+    return [Request(f"ssm:{action}", resource, context=context) for action in actions for resource in resources]
+
+
+def _tag_context(tags: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """The condition keys of the tags that a request carries."""
+    context: dict[str, tuple[str, ...]] = {f"aws:RequestTag/{key}": (value,) for key, value in tags.items()}
+    return context | {"aws:TagKeys": tuple(tags)} if tags else context
+
+
+def _json(environ: Environ) -> dict[str, Any]:
     try:
-        content: Any = json.loads(body(environ) or b"{}")
+        content = json.loads(body(environ) or b"{}")
     except ValueError:
-        return ["*"]
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _json_resources(call: Call, environ: Environ, account: str) -> list[str]:
+    content = _json(environ)
     if call.service == "dynamodb" and "TransactItems" in content:
         tables = {next(iter(item.values()))["TableName"] for item in content["TransactItems"]}
         return [_arn("dynamodb", call.region, account, f"table/{table}") for table in sorted(tables)]
@@ -153,3 +203,57 @@ def _json_resources(call: Call, environ: Environ, account: str) -> list[str]:
 
 def _arn(service: str, region: str, account: str, resource: str) -> str:
     return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+def _scheduler(call: Call, environ: Environ, account: str) -> list[Request]:
+    """A schedule is its group's; whoever gives it a role must be allowed to pass that on."""
+    content = _json(environ)
+    kind, _, name = str(environ["PATH_INFO"]).strip("/").partition("/")
+    if not name:
+        return [Request(f"scheduler:{call.action}", "*")]
+    if kind == "schedule-groups":
+        return [
+            Request(f"scheduler:{call.action}", _arn("scheduler", call.region, account, f"schedule-group/{unquote(name)}"))
+        ]
+    asked = dict(parse_qsl(environ.get("QUERY_STRING", "")))
+    group = content.get("GroupName") or asked.get("groupName") or "default"
+    resource = _arn("scheduler", call.region, account, f"schedule/{group}/{unquote(name)}")
+    wanted = [Request(f"scheduler:{call.action}", resource)]
+    if role := (content.get("Target") or {}).get("RoleArn"):
+        wanted.append(Request("iam:PassRole", role, context={"iam:PassedToService": ("scheduler.amazonaws.com",)}))
+    return wanted
+
+
+def _identity(call: Call, environ: Environ, _account: str) -> list[Request]:
+    """Whose credentials one wants is the resource."""
+    if call.action == "GetCallerIdentity":
+        return []
+    return [Request(f"sts:{call.action}", dict(parse_qsl(body(environ).decode())).get("RoleArn", "*"))]
+
+
+def _quota(call: Call, environ: Environ, account: str) -> list[Request]:
+    """Asking for more names a quota, looking at quotas does not."""
+    content = _json(environ)
+    if call.action != "RequestServiceQuotaIncrease":
+        return [Request(f"servicequotas:{call.action}", "*")]
+    quota = f"{content.get('ServiceCode')}/{content.get('QuotaCode')}"
+    return [Request(f"servicequotas:{call.action}", _arn("servicequotas", call.region, account, quota))]
+
+
+def _monitoring(call: Call, _environ: Environ, account: str) -> list[Request]:
+    """Which alarms a request is about is not looked at: it is about any."""
+    alarms = _arn("cloudwatch", call.region, account, "alarm:*")
+    return [Request(f"cloudwatch:{call.action}", alarms if "Alarm" in call.action else "*")]
+
+
+_SERVICES: dict[str, Callable[[Call, Environ, str], list[Request]]] = {
+    "cloudwatch": _monitoring,
+    "ebs": _ebs,
+    "ec2": _ec2,
+    "lambda": _function,
+    "s3": _objects,
+    "scheduler": _scheduler,
+    "servicequotas": _quota,
+    "ssm": _ssm,
+    "sts": _identity,
+}

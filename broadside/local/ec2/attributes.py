@@ -132,6 +132,8 @@ def _value(call: Call, parameter: str) -> str:
 
 def _share(cloud: Cloud, call: Call, image: Image) -> None:
     added, removed = _permissions(call)
+    if not added and not removed:
+        raise errors.bad_combination("No launch permissions specified.")
     for kind, value in added | removed:
         check_permission(kind, value)
     if EVERYBODY in added and not image.public:

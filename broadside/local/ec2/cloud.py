@@ -11,7 +11,7 @@ from typing import Any
 from broadside.local.behaviour import Behaviour
 from broadside.local.ebs.store import Snapshot
 from broadside.local.ec2 import errors
-from broadside.local.ec2.model import Image, ImportTask
+from broadside.local.ec2.model import Image, ImportTask, UsageReport
 from broadside.local.ec2.validation import check_image_id, check_snapshot_id
 from broadside.local.world import World
 
@@ -54,6 +54,7 @@ class Cloud:
         self.import_lock = threading.Lock()
         self.images: defaultdict[str, dict[str, Image]] = defaultdict(dict)
         self.imports: defaultdict[str, dict[str, ImportTask]] = defaultdict(dict)
+        self.reports: defaultdict[str, dict[str, UsageReport]] = defaultdict(dict)
         #: What callers set, by Region; elsewhere the behaviour says.
         self.image_block: dict[str, str] = {}
         self.snapshot_block: dict[str, str] = {}

@@ -128,3 +128,35 @@ class ImportTask:
         if now < self.ready_at:
             return "active"
         return "deleted" if self.failure else "completed"
+
+
+#: EC2 deletes a usage report so long after it was made.
+REPORT_LIFETIME = 30 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class UsageReport:
+    """One CreateImageUsageReport.  Times are the cloud's seconds."""
+
+    report_id: str
+    owner_id: str
+    region: str
+    image_id: str
+    image_name: str
+    #: The types of resources that it is about.
+    kinds: tuple[str, ...]
+    #: The accounts that it is about; all when there are none.
+    accounts: tuple[str, ...]
+    tags: dict[str, str]
+    created: float
+    ready_at: float
+    failure: str = ""
+
+    @property
+    def expires_at(self) -> float:
+        return self.created + REPORT_LIFETIME
+
+    def state(self, now: float) -> Literal["pending", "available", "error"]:
+        if now < self.ready_at:
+            return "pending"
+        return "error" if self.failure else "available"

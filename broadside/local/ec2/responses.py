@@ -10,7 +10,18 @@ from moto.core.responses import ActionResult
 from moto.core.utils import camelcase_to_underscores
 from moto.ec2.responses import EC2Response
 
-from broadside.local.ec2 import attributes, images, imports, public_access, regions, registering, retirement, snapshots, tags
+from broadside.local.ec2 import (
+    attributes,
+    images,
+    imports,
+    public_access,
+    regions,
+    registering,
+    retirement,
+    snapshots,
+    tags,
+    usage,
+)
 from broadside.local.ec2.cloud import Call, Cloud
 from broadside.local.ec2.query import View
 
@@ -31,6 +42,11 @@ ACTIONS: dict[str, _Action] = {
     "DisableImage": retirement.disable,
     "EnableImageDeregistrationProtection": retirement.protect,
     "DisableImageDeregistrationProtection": retirement.unprotect,
+    "CreateImageUsageReport": usage.create,
+    "DeleteImageUsageReport": usage.delete,
+    "DescribeImageUsageReports": usage.describe,
+    "DescribeImageUsageReportEntries": usage.entries,
+    "DescribeImageReferences": usage.references,
     "GetImageBlockPublicAccessState": public_access.image_state,
     "EnableImageBlockPublicAccess": public_access.block_images,
     "DisableImageBlockPublicAccess": public_access.unblock_images,

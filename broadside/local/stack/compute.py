@@ -138,3 +138,21 @@ def state_machine(shop: Workshop, properties: Properties) -> Made:
     )
     properties.without_effect("LoggingConfiguration", "Tags", "TracingConfiguration")
     return made["stateMachineArn"], {"Arn": made["stateMachineArn"], "Name": name}
+
+
+@makes("AWS::Scheduler::ScheduleGroup")
+def schedule_group(shop: Workshop, properties: Properties) -> Made:
+    name = properties.take("Name", shop.name(properties.logical_id))
+    arn = shop.client("scheduler").create_schedule_group(Name=name)["ScheduleGroupArn"]
+    properties.without_effect("Tags")
+    return name, {"Arn": arn}
+
+
+@makes("AWS::Scheduler::Schedule")
+def schedule(shop: Workshop, properties: Properties) -> Made:
+    name = properties.take("Name", shop.name(properties.logical_id))
+    arguments = properties.some(
+        "Description", "FlexibleTimeWindow", "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target"
+    )
+    arn = shop.client("scheduler").create_schedule(Name=name, **arguments)["ScheduleArn"]
+    return name, {"Arn": arn}

@@ -1,4 +1,4 @@
-"""Makers of buckets, tables, secrets, queues and logs."""
+"""Makers of buckets, tables, secrets, queues, logs and alarms."""
 
 from __future__ import annotations
 
@@ -138,14 +138,37 @@ def log_group(shop: Workshop, properties: Properties) -> Made:
 
 @makes("AWS::CloudWatch::Alarm")
 def alarm(shop: Workshop, properties: Properties) -> Made:
-    """Only a name: nothing measures on a laptop."""
     name = properties.take("AlarmName", shop.name(properties.logical_id))
-    properties.rest_without_effect()
+    arguments = properties.some(
+        "ActionsEnabled",
+        "AlarmActions",
+        "AlarmDescription",
+        "ComparisonOperator",
+        "Dimensions",
+        "EvaluateLowSampleCountPercentile",
+        "ExtendedStatistic",
+        "InsufficientDataActions",
+        "MetricName",
+        "Metrics",
+        "Namespace",
+        "OKActions",
+        "Statistic",
+        "ThresholdMetricId",
+        "TreatMissingData",
+        "Unit",
+    )
+    numbers = properties.some("DatapointsToAlarm", "EvaluationPeriods", "Period")
+    arguments |= {key: int(value) for key, value in numbers.items()}
+    arguments |= {key: float(value) for key, value in properties.some("Threshold").items()}
+    shop.client("cloudwatch").put_metric_alarm(AlarmName=name, **arguments)
+    properties.without_effect("Tags")
     return name, {"Arn": shop.arn("cloudwatch", f"alarm:{name}")}
 
 
 @makes("AWS::CloudWatch::Dashboard")
 def dashboard(shop: Workshop, properties: Properties) -> Made:
-    """Only a name: there is no console to show it."""
-    properties.without_effect("DashboardBody")
-    return properties.take("DashboardName", shop.name(properties.logical_id)), {}
+    """There is no console to show it, but whoever asks gets its body."""
+    name = properties.take("DashboardName", shop.name(properties.logical_id))
+    if body := properties.take("DashboardBody"):
+        shop.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=body)
+    return name, {}

@@ -60,6 +60,28 @@ def test_one_attribute_is_modified_in_a_call(lab: Lab) -> None:
         modify(lab, image_id, Description={"Value": "x"}, LaunchPermission={"Add": [{"Group": "all"}]})
 
 
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        {"LaunchPermission": {"Add": []}},
+        {"Attribute": "launchPermission", "OperationType": "add", "UserIds": []},
+        {"Attribute": "launchPermission", "OperationType": "remove", "OrganizationArns": []},
+    ],
+)
+def test_a_permission_is_somebodys(lab: Lab, nobody: dict[str, Any]) -> None:
+    """An empty list changes nothing, and is refused."""
+    with refused("InvalidParameterCombination"):
+        modify(lab, lab.image(), **nobody)
+
+
+def test_organizations_have_a_flat_spelling_too(lab: Lab) -> None:
+    """OrganizationArns and OrganizationalUnitArns."""
+    image_id = lab.image()
+    asked = {"OrganizationArns": [ORGANIZATION], "OrganizationalUnitArns": [UNIT]}
+    modify(lab, image_id, Attribute="launchPermission", OperationType="add", **asked)
+    assert permissions(lab, image_id) == [{"OrganizationArn": ORGANIZATION}, {"OrganizationalUnitArn": UNIT}]
+
+
 def test_the_description_and_the_imds_version_can_be_changed(lab: Lab) -> None:
     """In both spellings."""
     image_id = lab.image()
