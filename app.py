@@ -7,7 +7,7 @@ and are filled in by ``infra/template.yaml``.
 
 from chalice.app import Chalice
 
-from chalicelib.handlers import intake, publish, release, streams, upkeep
+from chalicelib.handlers import intake, publish, rollout, streams, upkeep
 
 # Powertools' logger writes the functions' logs; Chalice's own would write to stdout all that our packages say.
 app = Chalice(app_name="broadside", configure_logs=False)
@@ -36,12 +36,19 @@ fall_back = app.lambda_function(name="fall_back")(publish.fall_back)
 register_image = app.lambda_function(name="register_image")(publish.register_image)
 check_image = app.lambda_function(name="check_image")(publish.check_image)
 make_public = app.lambda_function(name="make_public")(publish.make_public)
+check_public = app.lambda_function(name="check_public")(publish.check_public)
 expose_file = app.lambda_function(name="expose_file")(publish.expose_file)
 record_failure = app.lambda_function(name="record_failure")(publish.record_failure)
 conclude = app.lambda_function(name="conclude")(publish.conclude)
 
-# The first step of the release state machine; the others are shared with publishing.
-begin_release = app.lambda_function(name="begin_release")(release.begin_release)
+# The steps of the rollout state machine that it does not share with publishing.
+begin_rollout = app.lambda_function(name="begin_rollout")(rollout.begin_rollout)
+proceed_rollout = app.lambda_function(name="proceed_rollout")(rollout.proceed_rollout)
+hold_rollout = app.lambda_function(name="hold_rollout")(rollout.hold_rollout)
+make_private = app.lambda_function(name="make_private")(publish.make_private)
+
+# What `broadside release` invokes to have a rollout pause, go on or end.
+steer_rollout = app.lambda_function(name="steer_rollout")(rollout.steer_rollout)
 
 # The index has changed: render, sign and swap the public files.
 publish_streams = app.on_dynamodb_record(stream_arn="index-stream-arn", batch_size=100, name="publish_streams")(

@@ -34,6 +34,18 @@ class SerialTaken(BuildRefused):
     """The product, stream and serial were recorded before with different content."""
 
 
+class BadWaves(BroadsideError):
+    """The release manager's fault: a wave file that cannot be followed."""
+
+
+class NotReleasable(BroadsideError):
+    """Something stands in the way of a release; the sentence names each obstacle."""
+
+
+class Claimed(BroadsideError):
+    """Somebody else is letting the build out, or taking it back: whoever came first goes on."""
+
+
 class FileMissing(BroadsideError):
     """An object that the manifest names is not there yet: the build waits for it."""
 

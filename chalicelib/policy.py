@@ -18,6 +18,10 @@ class StreamPolicy(BaseModel):
     release: Literal["at-once", "held"] = "held"
     strategy: Literal["direct", "copy"] = "direct"
     zero_blocks: Literal["write", "skip"] = "write"
+    parameter: str = Field(default="", pattern=r"^$|^/.*\{serial\}")
+    protect: bool = False
+    cache_seconds: int = Field(default=60, ge=0)
+    deprecate_days: int | None = Field(default=None, ge=1, le=730)
 
 
 class Policies(BaseModel):

@@ -142,33 +142,34 @@ def publish_names(record: BuildRecord) -> Iterator[str]:
     return (record.id.execution_name(record.digest, attempt) for attempt in count())
 
 
-def release_names(record: BuildRecord) -> Iterator[str]:
-    """The names of its release executions: of the first, and of those after one that died."""
-    stem = f"release-{record.id.execution_name(record.digest)}"
-    return (stem if number == 1 else f"{stem}-{number}" for number in count(1))
-
-
 @dataclass(frozen=True)
 class Work:
-    """An execution that runs for a build: what it is, in words, and whether it still runs."""
+    """What goes on with a build, in words, and whether it still does."""
 
     what: str
     goes_on: Callable[[], bool]
 
 
-def under_way(record: BuildRecord, publish: Executions, release: Executions) -> Work | None:
-    """The execution that runs for the build; None if there is none, or if the caller may not see executions.
+def under_way(index: Index, record: BuildRecord, publish: Executions) -> Work | None:
+    """The release or withdrawal that has claimed the build, or the execution that publishes it.
+
+    None if there is neither, or if the caller may not see executions.
 
     Raises:
         CloudError: Step Functions did not answer, or refused for another reason.
     """
+    if record.claimed_by:
+        return Work(f"The {record.claimed_by}", lambda: _is_claimed(index, record.id))
     try:
-        for executions, names in ((release, release_names(record)), (publish, publish_names(record))):
-            name, running = executions.first_open(names)
-            if running:
-                what = "A release" if executions is release else "A retry" if "-retry-" in name else "The publication"
-                return Work(what, partial(executions.is_running, name))
+        name, running = publish.first_open(publish_names(record))
+        if running:
+            return Work("A retry" if "-retry-" in name else "The publication", partial(publish.is_running, name))
     except CloudRefused as error:
         if error.code != "AccessDeniedException":  # whoever may only read the index sees what is in it
             raise
     return None
+
+
+def _is_claimed(index: Index, build: BuildId) -> bool:
+    record = index.build(build)
+    return record is not None and bool(record.claimed_by)

@@ -44,7 +44,8 @@ class Stack:
     work_bucket: str
     index_table: str
     publish_state_machine: str
-    release_state_machine: str
+    rollout_state_machine: str
+    steer_rollout: str
     signing_secret: str
     public_url: str
 

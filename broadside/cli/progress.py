@@ -30,7 +30,7 @@ INTERVAL = 2.0
 
 #: A publication in one of these states moves on by itself.
 MOVING = frozenset({PublicationState.PLANNED, PublicationState.WRITING, PublicationState.REGISTERED})
-AT_REST = frozenset({BuildState.STAGED, BuildState.PUBLIC, BuildState.FAILED, BuildState.REFUSED})
+AT_REST = frozenset({BuildState.STAGED, BuildState.PUBLIC, BuildState.WITHDRAWN, BuildState.FAILED, BuildState.REFUSED})
 
 STYLES = {
     PublicationState.PLANNED: "dim",
@@ -38,6 +38,7 @@ STYLES = {
     PublicationState.REGISTERED: "yellow",
     PublicationState.STAGED: "cyan",
     PublicationState.PUBLIC: "green",
+    PublicationState.WITHDRAWN: "red",
     PublicationState.FAILED: "bold red",
     PublicationState.SKIPPED: "dim",
 }
@@ -47,6 +48,7 @@ BUILD_STYLES = {
     BuildState.STAGED: "cyan",
     BuildState.PUBLIC: "green",
     BuildState.FAILED: "bold red",
+    BuildState.WITHDRAWN: "red",
     BuildState.REFUSED: "bold red",
 }
 
@@ -78,8 +80,7 @@ class View:
             return False
         if self.record is None or self.record.state not in AT_REST:
             return False
-        moving = {PublicationState.STAGED, *MOVING} if self.record.released_at else MOVING
-        return self.record.state is BuildState.REFUSED or not any(each.state in moving for each in self.publications)
+        return self.record.state is BuildState.REFUSED or not any(_is_moving(each) for each in self.publications)
 
     @property
     def failed(self) -> list[str]:
@@ -100,6 +101,11 @@ class View:
         """OK when the build is, or may still come to be, where it should be in every Region."""
         wrong = self.refusal or self.failed or (self.record and self.record.state in (BuildState.FAILED, BuildState.REFUSED))
         return ExitCode.FAILED if wrong else ExitCode.OK
+
+
+def _is_moving(publication: Publication) -> bool:
+    """Whether it goes on by itself: one that is staged does once its turn to go public has come."""
+    return publication.state in MOVING or (publication.state is PublicationState.STAGED and bool(publication.released_at))
 
 
 def look(index: Index, build: BuildId, version_id: str | None = None) -> View:
@@ -150,7 +156,7 @@ def conclusion(view: View) -> list[Text]:
     told = [Text(record.reason, "bold red")] if record.reason else []
     if (total := view.written) is not None:
         told.append(Text(total.sentence))
-    if record.state is BuildState.STAGED and not record.released_at:
+    if record.state is BuildState.STAGED:
         told.append(Text(f"Held, private everywhere: `broadside release {view.id}` makes it public."))
     if view.failed:
         told.append(Text(f"`broadside retry {view.id}` tries the failed Regions again."))

@@ -77,9 +77,8 @@ def _work(app: App, view: View) -> Work | None:
     """What was started for a build that seems to be at rest, and does not show in the index yet."""
     if view.record is None or not view.settled:
         return None
-    states = client(app.session, "stepfunctions")
-    machines = (Executions(states, app.stack.publish_state_machine), Executions(states, app.stack.release_state_machine))
-    return under_way(view.record, *machines)
+    publish = Executions(client(app.session, "stepfunctions"), app.stack.publish_state_machine)
+    return under_way(app.index, view.record, publish)
 
 
 def _exit_code(view: View) -> ExitCode:

@@ -22,6 +22,10 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+class BuildPayload(Payload):
+    """The same, of a build."""
+
     build: str
 
     @property
@@ -53,7 +57,9 @@ def step(model: type[P]) -> Callable[[Callable[[P], dict[str, Any]]], Handler]:
     def decorate(function: Callable[[P], dict[str, Any]]) -> Handler:
         @wraps(function)
         def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-            logger.append_keys(**{key: event[key] for key in ("build", "region", "digest", "file") if event.get(key)})
+            logger.append_keys(
+                **{key: event[key] for key in ("rollout", "build", "region", "digest", "file") if event.get(key)}
+            )
             try:
                 payload = model.model_validate(event)
             except ValidationError as error:

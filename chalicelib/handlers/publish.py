@@ -1,4 +1,4 @@
-"""The steps of the publish state machine; ``infra/publish.asl.json`` says in which order they come."""
+"""The steps of the publish state machine; ``infra/publish.asl.yaml`` says in which order they come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.builds.files import verify
 from chalicelib.errors import CloudRefused
 from chalicelib.handlers import memory, wiring
-from chalicelib.handlers.edge import Payload, step
+from chalicelib.handlers.edge import BuildPayload, step
 from chalicelib.index.records import BuildRecord
 from chalicelib.observability import count, logger
 from chalicelib.rollout import regions
@@ -19,7 +19,7 @@ from chalicelib.snapshots.lifecycle import give_up
 memory.give_large_buffers_back()
 
 
-class BuildStep(Payload):
+class BuildStep(BuildPayload):
     """A step that concerns a whole build; ``digest`` is its manifest's."""
 
     digest: str
@@ -144,14 +144,30 @@ def register_image(payload: RegionStep) -> dict[str, Any]:
 @step(RegionStep)
 def check_image(payload: RegionStep) -> dict[str, Any]:
     """Stage the AMI once it is available and as its manifest asks; then look whether the build is released."""
-    status = wiring.regional(payload.record(), payload.region).check()
-    return {"status": status, "release": bool(payload.record().released_at)}
+    record, region = payload.record(), payload.region
+    status = wiring.regional(record, region).check()
+    return {"status": status, "release": bool(wiring.index().publication(record.id, region).released_at)}
 
 
 @step(RegionStep)
 def make_public(payload: RegionStep) -> dict[str, Any]:
-    """Share the staged AMI with everybody."""
-    return {"status": wiring.regional(payload.record(), payload.region).share()}
+    """Give the staged AMI to everybody."""
+    wiring.sharing(payload.record(), payload.region).open()
+    return {"region": payload.region}
+
+
+@step(RegionStep)
+def check_public(payload: RegionStep) -> dict[str, Any]:
+    """See the AMI as an outsider does; from then on the public files may name it."""
+    wiring.sharing(payload.record(), payload.region).confirm()
+    return {"region": payload.region}
+
+
+@step(RegionStep)
+def make_private(payload: RegionStep) -> dict[str, Any]:
+    """Take the AMI away from everybody."""
+    wiring.sharing(payload.record(), payload.region).close()
+    return {"region": payload.region}
 
 
 @step(FileStep)

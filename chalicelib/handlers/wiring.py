@@ -11,15 +11,20 @@ from chalicelib.builds.image import Images
 from chalicelib.builds.ingest import Ingest
 from chalicelib.errors import SetupWrong
 from chalicelib.images.regional import RegionalImage
+from chalicelib.images.sharing import Sharing
 from chalicelib.index.records import BuildRecord
 from chalicelib.index.table import Index
 from chalicelib.names import BuildId
 from chalicelib.rollout.conclude import Outcome
+from chalicelib.rollout.downloads import all_exposed
+from chalicelib.rollout.driver import Driver
+from chalicelib.rollout.gates import Gates
 from chalicelib.settings import Settings
 from chalicelib.snapshots import writer
 from chalicelib.snapshots.digests import DigestLists, Receipts
 from chalicelib.snapshots.lifecycle import Snapshots
 from chalicelib.snapshots.shards import ShardWriter
+from chalicelib.streams.named import named
 
 
 @lru_cache(maxsize=1)
@@ -110,6 +115,22 @@ def _writer_settings() -> Config:
 def regional(record: BuildRecord, region: str) -> RegionalImage:
     """The AMI of a build in a Region."""
     return RegionalImage(index(), aws.client("ec2", region), record, settings().region, zeros_skipped=skips_zeros(record))
+
+
+def sharing(record: BuildRecord, region: str) -> Sharing:
+    """Who may have the AMI of a build in a Region."""
+    stream = policy.for_stream(record.id.stream)
+    return Sharing(index(), aws.client("ec2", region), aws.client("ssm", region), record, stream)
+
+
+def driver() -> Driver:
+    """Drives releases and withdrawals."""
+    return Driver(
+        index(),
+        named=lambda stream: named(home("s3"), settings().public_bucket, stream),
+        ask=Gates(home("cloudwatch"), home("lambda")).ask,
+        exposed=lambda record: all_exposed(home("s3"), settings().public_bucket, record),
+    )
 
 
 def outcome() -> Outcome:

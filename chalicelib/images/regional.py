@@ -1,8 +1,8 @@
-"""One build's AMI in one Region: made, checked, shared.  Look first, then act: every step may come twice or die half-way."""
+"""One build's AMI in one Region: made and checked.  Look first, then act: every step may come twice or die half-way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,7 @@ from chalicelib.index.records import BuildRecord, Lineage, Method, Parent, Publi
 from chalicelib.index.table import Index
 from chalicelib.names import TAG_DIGEST, client_token
 
+#: States that a verified AMI may be in.
 STAGED_STATES = frozenset({PublicationState.STAGED, PublicationState.PUBLIC})
 
 
@@ -27,7 +28,6 @@ class Progress(StrEnum):
     REGISTERED = "registered"
     PENDING = "pending"
     STAGED = "staged"
-    PUBLIC = "public"
 
 
 @dataclass(frozen=True)
@@ -106,30 +106,6 @@ class RegionalImage:
         self.index.advance(self.record.id, self.region, PublicationState.STAGED, snapshot_id=snapshot_id)
         self._leave_to_next(snapshot_id)
         return Progress.STAGED
-
-    def share(self) -> Progress:
-        """Make the staged AMI and its snapshot public, and see that they are.
-
-        The snapshot's permission lets others copy the AMI, not only launch it.
-
-        Raises:
-            CloudRefused: the Region blocks public images or snapshots, or the quota of public AMIs is used up.
-            CloudBusy: EC2 is not to be reached, or does not show the change yet; or another run is making the AMI anew.
-        """
-        publication = self.index.publication(self.record.id, self.region)
-        if publication.state not in STAGED_STATES:
-            raise self._busy(f"the AMI is {publication.state} and has to be verified before it is made public")
-        image = find.by_id(self.ec2, publication.image_id)
-        if image is None or image["State"] != "available":
-            raise self._busy(f"{publication.image_id or 'the AMI'} is not available")
-        if tags_of(image).get(TAG_DIGEST) != self.record.digest:
-            raise self._refused(f"{publication.image_id} does not carry this build's tags, so that it stays private")
-        self._open_image(publication.image_id, bool(image.get("Public")))
-        self._open_snapshot(str(root_volume(image)["SnapshotId"]))
-        if not self._image_is_public(publication.image_id):
-            raise self._busy(f"{publication.image_id} is not shown as public yet")
-        self.index.advance(self.record.id, self.region, PublicationState.PUBLIC)
-        return Progress.PUBLIC
 
     def _leave_to_next(self, snapshot_id: str) -> None:
         """The product's next build in this Region may be chained to the snapshot, now that it is verified."""
@@ -227,49 +203,6 @@ class RegionalImage:
         """Both were created with their tags, in one call: no function may put our tags on what is there already."""
         if not self.record.id.tags(self.record.digest).items() <= tags_of(resource).items():
             raise self._busy(f"{name} does not show the build's tags; put them back if somebody took them away, then retry")
-
-    def _open_image(self, image_id: str, public: bool) -> None:
-        if public:
-            return
-        state = self.ec2.get_image_block_public_access_state()["ImageBlockPublicAccessState"]
-        if state != "unblocked":
-            raise self._refused(
-                f"the Region blocks public images ({state}): call DisableImageBlockPublicAccess, wait ten minutes, then retry"
-            )
-        self._told(
-            self.ec2.modify_image_attribute,
-            "ask for a higher quota of public AMIs (L-0E3CBAB9), then retry",
-            ImageId=image_id,
-            Attribute="launchPermission",
-            OperationType="add",
-            UserGroups=["all"],
-        )
-
-    def _open_snapshot(self, snapshot_id: str) -> None:
-        answer = self.ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission")
-        if {"Group": "all"} in answer["CreateVolumePermissions"]:
-            return
-        self._told(
-            self.ec2.modify_snapshot_attribute,
-            "allow public snapshots in this Region (DisableSnapshotBlockPublicAccess), then retry",
-            SnapshotId=snapshot_id,
-            Attribute="createVolumePermission",
-            OperationType="add",
-            GroupNames=["all"],
-        )
-
-    def _image_is_public(self, image_id: str) -> bool:
-        image = find.by_id(self.ec2, image_id)
-        return image is not None and bool(image.get("Public"))
-
-    def _told(self, call: Callable[..., object], advice: str, **parameters: object) -> None:
-        """Make the call; a refusal says what to do about it."""
-        try:
-            call(**parameters)
-        except CloudRefused as error:
-            if error.code == "UnauthorizedOperation":
-                raise
-            raise self._refused(f"{str(error).rstrip('.')}; {advice}", error.code) from error
 
     @property
     def _tags(self) -> list[dict[str, str]]:

@@ -13,14 +13,21 @@ from typing import Any, TypeVar
 from chalicelib.index.records import (
     BuildRecord,
     BuildState,
+    Event,
+    Gate,
+    Kind,
     Lineage,
     Method,
     Parent,
+    Phase,
     PinnedFile,
     Publication,
     PublicationState,
+    Rollout,
+    RolloutState,
     Upload,
     UploadState,
+    Wave,
 )
 from chalicelib.names import BuildId
 
@@ -30,6 +37,8 @@ Key = dict[str, str]
 UPLOADS = "#uploads"
 STREAMS = "#streams"
 LINEAGE = "#lineage"
+ROLLOUTS = "#rollouts"
+HISTORY = "#history"
 GENERATION = "#generation"
 REFRESH = "#refresh"
 
@@ -68,10 +77,8 @@ def build_record(item: Item) -> BuildRecord:
         state=BuildState(item["state"]),
         manifest=item["manifest"],
         disk_size=int(item.get("disk_size", 0)),
-        **_texts(
-            item,
-            "digest manifest_key manifest_version signer created updated reason released_at released_by downloads_at",
-        ),
+        **_texts(item, "digest manifest_key manifest_version signer created updated reason claimed_by"),
+        **_texts(item, "released_at released_by downloads_at"),
     )
 
 
@@ -91,7 +98,7 @@ def publication(item: Item) -> Publication:
         parent=Parent(**item["parent"]) if "parent" in item else None,
         blocks_written=int(item.get("blocks_written", 0)),
         blocks=int(item.get("blocks", 0)),
-        **_texts(item, "region updated reason snapshot_id image_id"),
+        **_texts(item, "region updated reason snapshot_id image_id released_at"),
     )
 
 
@@ -113,6 +120,45 @@ def lineage(item: Item) -> Lineage:
     )
 
 
+def rollout_key(name: str) -> Key:
+    return {"pk": ROLLOUTS, "sk": name}
+
+
+def rollout_item(record: Rollout) -> Item:
+    waves = [asdict(wave) | {"regions": list(wave.regions)} for wave in record.waves]
+    plain = {"builds": [str(build) for build in record.builds], "waves": waves}
+    return _without_empty(_fields(record) | rollout_key(record.name) | plain)
+
+
+def rollout(item: Item) -> Rollout:
+    waves = tuple(
+        Wave(each["name"], tuple(each["regions"]), int(each["bake"]), Gate(**each["gate"])) for each in item["waves"]
+    )
+    return Rollout(
+        builds=tuple(BuildId.parse(text) for text in item["builds"]),
+        waves=waves,
+        kind=Kind(item["kind"]),
+        state=RolloutState(item["state"]),
+        phase=Phase(item["phase"]),
+        wave=int(item.get("wave", 0)),
+        delete=bool(item.get("delete")),
+        **_texts(item, "name by created updated at undo since reason wish token"),
+    )
+
+
+def event_key(event: Event) -> Key:
+    """By build and time; two events of one second are told apart by what they say."""
+    return {"pk": HISTORY, "sk": f"{event.build}/{event.at}/{event.what}"}
+
+
+def event_item(event: Event) -> Item:
+    return _without_empty(_fields(event, "build") | event_key(event) | _id(event.build))
+
+
+def event(item: Item) -> Event:
+    return Event(build=_build(item), **_texts(item, "at what by reason"))
+
+
 def upload_item(record: Upload) -> Item:
     return _without_empty(_fields(record) | upload_key(record.key))
 
@@ -128,7 +174,7 @@ def merged(stored: Item | None, wanted: Item) -> Item:
 
 #: Every field of every record, and the parts of a build's name.
 KNOWN = frozenset({"product", "stream", "serial"}).union(
-    *(record.__dataclass_fields__ for record in (BuildRecord, Publication, Upload, Lineage))
+    *(record.__dataclass_fields__ for record in (BuildRecord, Publication, Upload, Lineage, Rollout, Event))
 )
 
 
@@ -140,7 +186,7 @@ def _build(item: Item) -> BuildId:
     return BuildId(item["product"], item["stream"], item["serial"])
 
 
-def _fields(record: BuildRecord | Publication | Upload | Lineage, *left_out: str) -> Item:
+def _fields(record: BuildRecord | Publication | Upload | Lineage | Rollout | Event, *left_out: str) -> Item:
     names = (name for name in record.__dataclass_fields__ if name not in left_out)
     return {name: str(value) if isinstance(value := getattr(record, name), str) else value for name in names}
 

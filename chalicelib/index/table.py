@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Unpack
@@ -22,9 +23,11 @@ from chalicelib.index.items import Item, Key
 from chalicelib.index.records import (
     BuildRecord,
     BuildState,
+    Event,
     Lineage,
     Publication,
     PublicationState,
+    Rollout,
     Upload,
 )
 from chalicelib.names import BuildId
@@ -97,7 +100,7 @@ class Index:
         state: BuildState | None = None,
         reason: str | None = None,
         released_by: str | None = None,
-        downloads: bool = False,
+        downloads: bool | None = None,
         disk_size: int = 0,
     ) -> BuildRecord:
         """Change a build as :func:`chalicelib.index.transitions.set_build` decides; None leaves a field alone.
@@ -110,20 +113,40 @@ class Index:
             BuildRefused: a refused build is to be released.
         """
 
+        return self._change_build(
+            build,
+            lambda stored: transitions.set_build(
+                stored,
+                now=self.now(),
+                state=state,
+                reason=reason,
+                released_by=released_by,
+                downloads=downloads,
+                disk_size=disk_size,
+            ),
+        )
+
+    def claim(self, build: BuildId, who: str) -> BuildRecord:
+        """Work on letting the build out or taking it back, alone.
+
+        Args:
+            who: what errors call it, such as ``release 24.04.1``; the same may claim the build again.
+
+        Raises:
+            Claimed: somebody else does.
+            SetupWrong: there is no such build.
+        """
+        return self._change_build(build, lambda stored: transitions.claim(stored, who, now=self.now()))
+
+    def free(self, build: BuildId, who: str) -> BuildRecord:
+        """Have done with the build; harmless where somebody else has claimed it since."""
+        return self._change_build(build, lambda stored: transitions.free(stored, who, now=self.now()))
+
+    def _change_build(self, build: BuildId, change: Callable[[BuildRecord], BuildRecord]) -> BuildRecord:
         def decide(item: Item | None) -> Item:
             if item is None:
                 raise SetupWrong(f"The index has no build {build}: upload its manifest first.")
-            return items.build_item(
-                transitions.set_build(
-                    items.build_record(item),
-                    now=self.now(),
-                    state=state,
-                    reason=reason,
-                    released_by=released_by,
-                    downloads=downloads,
-                    disk_size=disk_size,
-                )
-            )
+            return items.build_item(change(items.build_record(item)))
 
         return items.build_record(self._change(items.build_key(build), decide))
 
@@ -166,6 +189,22 @@ class Index:
         """The publications of a build, ordered by Region."""
         return [items.publication(item) for item in self._publication_items(build)]
 
+    def newest_public(self, besides: BuildId, region: str, *, or_about_to_be: bool = False) -> Publication | None:
+        """The newest other build of the product and stream that is public in the Region, or whose turn has come.
+
+        The newest ones are read first, and no more than are needed: serials sort as text but for their counts within a day.
+        """
+        found: list[Publication] = []
+        prefix = f"{besides.product}/"
+        for item in self._query("pk = :pk AND begins_with(sk, :sk)", backwards=True, pk=besides.stream, sk=prefix):
+            if found and item["serial"][:8] != found[0].build.serial[:8]:
+                break
+            if items.is_publication(item) and item["region"] == region and item["serial"] != besides.serial:
+                publication = items.publication(item)
+                its_turn = or_about_to_be and publication.state is PublicationState.STAGED and publication.released_at
+                found += [publication] if publication.state is PublicationState.PUBLIC or its_turn else []
+        return max(found, key=lambda each: each.build.sort_key, default=None)
+
     def advance(
         self,
         build: BuildId,
@@ -186,9 +225,27 @@ class Index:
             SetupWrong: the build is not planned for that Region.
         """
 
+        return self._change_publication(
+            build, region, lambda stored: transitions.advance(stored, state, now=self.now(), reason=reason, **facts)
+        )
+
+    def open_region(self, build: BuildId, region: str) -> Publication:
+        """Say that the Region's turn to go public has come: once it is staged, or now if it is."""
+        return self._change_publication(build, region, lambda stored: transitions.open_region(stored, now=self.now()))
+
+    def take_back(self, build: BuildId, region: str, state: PublicationState, reason: str) -> Publication:
+        """Take a publication back, as :func:`chalicelib.index.transitions.take_back` decides."""
+        return self._change_publication(
+            build, region, lambda stored: transitions.take_back(stored, state, now=self.now(), reason=reason)
+        )
+
+    def made_private(self, build: BuildId, region: str) -> Publication:
+        """Note that nobody else has the AMI of a publication that was taken back."""
+        return self._change_publication(build, region, lambda stored: transitions.made_private(stored, now=self.now()))
+
+    def _change_publication(self, build: BuildId, region: str, change: Callable[[Publication], Publication]) -> Publication:
         def decide(item: Item | None) -> Item:
-            stored = items.publication(self._planned_item(item, build, region))
-            return items.publication_item(transitions.advance(stored, state, now=self.now(), reason=reason, **facts))
+            return items.publication_item(change(items.publication(self._planned_item(item, build, region))))
 
         return items.publication(self._change(items.publication_key(build, region), decide))
 
@@ -213,6 +270,53 @@ class Index:
         """What a build of the product can chain to, by Region."""
         found = self._query("pk = :pk AND begins_with(sk, :sk)", pk=items.LINEAGE, sk=f"{product}/")
         return {lineage.region: lineage for lineage in map(items.lineage, found)}
+
+    # Rollouts and history
+
+    def begin_rollout(self, rollout: Rollout) -> Rollout:
+        """Record a rollout once.
+
+        Returns:
+            what the index holds: ``rollout``, or what was recorded before under its name.
+        """
+        key = items.rollout_key(rollout.name)
+        return items.rollout(self._change(key, lambda item: items.rollout_item(rollout) if item is None else item))
+
+    def rollout(self, name: str) -> Rollout | None:
+        item = self._get(items.rollout_key(name))
+        return None if item is None else items.rollout(item)
+
+    def rollouts(self) -> list[Rollout]:
+        """All rollouts, the newest first."""
+        found = [items.rollout(item) for item in self._query("pk = :pk", pk=items.ROLLOUTS)]
+        return sorted(found, key=lambda rollout: rollout.created, reverse=True)
+
+    def change_rollout(self, name: str, change: Callable[[Rollout], Rollout]) -> Rollout:
+        """Replace a rollout by what ``change`` makes of it; it may be asked again, and what it raises passes through.
+
+        Raises:
+            SetupWrong: there is no such rollout.
+        """
+
+        def decide(item: Item | None) -> Item:
+            if item is None:
+                raise SetupWrong(f"The index has no release or withdrawal {name}: see `broadside release list`.")
+            stored = items.rollout(item)
+            wanted = change(stored)
+            return items.rollout_item(stored if wanted == stored else replace(wanted, updated=self.now()))
+
+        return items.rollout(self._change(items.rollout_key(name), decide))
+
+    def note(self, build: BuildId, what: str, by: str, reason: str = "") -> None:
+        """Write down that something was done with the build."""
+        event = Event(build, self.now(), what, by, reason)
+        self._change(items.event_key(event), lambda item: items.event_item(event) if item is None else item)
+
+    def history(self, build: BuildId) -> list[Event]:
+        """What was done with the build, in order."""
+        return [
+            items.event(item) for item in self._query("pk = :pk AND begins_with(sk, :sk)", pk=items.HISTORY, sk=f"{build}/")
+        ]
 
     # Streams
 
@@ -344,7 +448,7 @@ class Index:
         key = items.build_key(build)
         return list(self._query("pk = :pk AND begins_with(sk, :sk)", pk=key["pk"], sk=f"{key['sk']}/"))
 
-    def _query(self, condition: str, **values: str) -> Iterator[Item]:
+    def _query(self, condition: str, *, backwards: bool = False, **values: str) -> Iterator[Item]:
         found = self.client.pages(
             "query",
             "Items",
@@ -352,6 +456,7 @@ class Index:
             KeyConditionExpression=condition,
             ExpressionAttributeValues=_typed({f":{name}": value for name, value in values.items()}),
             ConsistentRead=True,
+            ScanIndexForward=not backwards,
         )
         return (_plain(item) for item in found)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
-from chalicelib.errors import BuildRefused, SetupWrong
+from chalicelib.errors import BuildRefused, Claimed, SetupWrong
 from chalicelib.index.records import (
     BuildRecord,
     BuildState,
@@ -26,7 +26,7 @@ from chalicelib.index.records import (
 _P = PublicationState
 
 #: The states of a publication that a state leads on to, within one attempt.  A higher attempt may begin in any of them.
-#: A writer that is not leading on is late: nothing takes a publication back, and nothing at all takes it from PUBLIC.
+#: A writer that is not leading on is late: nothing takes a publication back but :func:`take_back`, which says so.
 PUBLICATION_TRANSITIONS: Mapping[PublicationState, frozenset[PublicationState]] = {
     _P.SKIPPED: frozenset({_P.PLANNED}),
     _P.PLANNED: frozenset({_P.WRITING, _P.REGISTERED, _P.STAGED, _P.PUBLIC, _P.FAILED}),
@@ -35,6 +35,7 @@ PUBLICATION_TRANSITIONS: Mapping[PublicationState, frozenset[PublicationState]] 
     _P.STAGED: frozenset({_P.PUBLIC, _P.FAILED}),
     _P.FAILED: frozenset({_P.PLANNED, _P.WRITING, _P.REGISTERED, _P.STAGED, _P.PUBLIC}),
     _P.PUBLIC: frozenset(),
+    _P.WITHDRAWN: frozenset(),
 }
 
 _B = BuildState
@@ -42,12 +43,17 @@ _B = BuildState
 #: The same for builds.  A refused build stays refused until another upload takes its place.
 BUILD_TRANSITIONS: Mapping[BuildState, frozenset[BuildState]] = {
     _B.RECORDED: frozenset({_B.PUBLISHING, _B.STAGED, _B.PUBLIC, _B.FAILED, _B.REFUSED}),
-    _B.PUBLISHING: frozenset({_B.STAGED, _B.PUBLIC, _B.FAILED, _B.REFUSED}),
-    _B.STAGED: frozenset({_B.PUBLIC, _B.FAILED}),
-    _B.FAILED: frozenset({_B.PUBLISHING, _B.STAGED, _B.PUBLIC, _B.REFUSED}),
-    _B.PUBLIC: frozenset(),
+    _B.PUBLISHING: frozenset({_B.STAGED, _B.PUBLIC, _B.FAILED, _B.REFUSED, _B.WITHDRAWN}),
+    _B.STAGED: frozenset({_B.PUBLIC, _B.FAILED, _B.WITHDRAWN}),
+    _B.FAILED: frozenset({_B.PUBLISHING, _B.STAGED, _B.PUBLIC, _B.REFUSED, _B.WITHDRAWN}),
+    _B.PUBLIC: frozenset({_B.STAGED, _B.WITHDRAWN}),  # when every wave of its release was undone, and when it is withdrawn
     _B.REFUSED: frozenset(),
+    _B.WITHDRAWN: frozenset(),
 }
+
+
+#: The time under which a publication that was taken back notes that its AMI is private.
+PRIVATE = "private"
 
 
 class Facts(TypedDict, total=False):
@@ -94,9 +100,58 @@ def advance(
 
 
 def _leads_on(stored: Publication, state: PublicationState, attempt: int) -> bool:
-    if stored.state is _P.PUBLIC or attempt < stored.attempt:
+    if stored.state in (_P.PUBLIC, _P.WITHDRAWN) or attempt < stored.attempt:
+        return False
+    if state is _P.PUBLIC and not stored.released_at:  # its wave was undone meanwhile
         return False
     return attempt > stored.attempt or state is stored.state or state in PUBLICATION_TRANSITIONS[stored.state]
+
+
+def open_region(stored: Publication, *, now: str) -> Publication:
+    """What the publication becomes when its turn to go public has come; ``stored`` where it came before, or never will."""
+    if stored.released_at or stored.state in (_P.SKIPPED, _P.WITHDRAWN):
+        return stored
+    times = {name: at for name, at in stored.times.items() if name != PRIVATE}
+    return replace(stored, released_at=now, times=times, updated=now)
+
+
+def take_back(stored: Publication, state: PublicationState, *, now: str, reason: str) -> Publication:
+    """What the publication becomes when it is taken back: STAGED after the failure of a wave, WITHDRAWN for good.
+
+    The Region's turn is over with it, so that nobody who is late makes it public again.
+    """
+    held = state is _P.STAGED
+    if stored.state in (_P.SKIPPED, _P.WITHDRAWN) or (held and not stored.released_at):
+        return stored
+    if held and stored.state is not _P.PUBLIC:  # it has not got that far, and goes on being made
+        return replace(stored, released_at="", updated=now)
+    times = {name: at for name, at in stored.times.items() if name != PRIVATE} | {str(state): now}
+    return replace(stored, state=state, reason="" if held else reason, released_at="", times=times, updated=now)
+
+
+def made_private(stored: Publication, *, now: str) -> Publication:
+    """The publication when nobody else has its AMI any more; only what was taken back is."""
+    if stored.released_at or PRIVATE in stored.times:
+        return stored
+    return replace(stored, times=stored.times | {PRIVATE: now}, updated=now)
+
+
+def claim(stored: BuildRecord, who: str, *, now: str) -> BuildRecord:
+    """The build as ``who`` works on letting it out or taking it back.
+
+    Raises:
+        Claimed: somebody else does.
+    """
+    if stored.claimed_by == who:
+        return stored
+    if stored.claimed_by:
+        raise Claimed(f"{stored.id} is being worked on by the {stored.claimed_by}: wait for its end, or abort it.")
+    return replace(stored, claimed_by=who, updated=now)
+
+
+def free(stored: BuildRecord, who: str, *, now: str) -> BuildRecord:
+    """The build when ``who`` has done with it."""
+    return replace(stored, claimed_by="", updated=now) if stored.claimed_by == who else stored
 
 
 def set_build(
@@ -106,7 +161,7 @@ def set_build(
     state: BuildState | None = None,
     reason: str | None = None,
     released_by: str | None = None,
-    downloads: bool = False,
+    downloads: bool | None = None,
     disk_size: int = 0,
 ) -> BuildRecord:
     """What the build becomes; ``stored`` itself where nothing changes.
@@ -126,8 +181,10 @@ def set_build(
         )
     if released_by and not stored.released_at:
         wanted = replace(wanted, released_at=now, released_by=released_by)
-    if downloads and not stored.downloads_at:
+    if downloads and not stored.downloads_at and wanted.state is not _B.WITHDRAWN:
         wanted = replace(wanted, downloads_at=now)
+    if downloads is False:  # it is taken back
+        wanted = replace(wanted, downloads_at="", released_at="", released_by="")
     if disk_size and not stored.disk_size:
         wanted = replace(wanted, disk_size=disk_size)
     return stored if wanted == stored else replace(wanted, updated=now)

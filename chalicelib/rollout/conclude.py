@@ -33,7 +33,10 @@ class Outcome:
         publications = self.index.publications(record.id)
         released = bool(record.released_at)
         state = outcome.build_state(publications, released=released)
-        reason = outcome.reason(publications, downloads_missing=released and not record.downloads_at)
+        if state is BuildState.WITHDRAWN:  # which says why, and is more than the sum of its Regions
+            self._tell(record)
+            return record
+        reason = outcome.reason(publications, downloads_missing=state is BuildState.PUBLIC and not record.downloads_at)
         after = self.index.set_build(record.id, state=state, reason=reason)
         self._tell(after)
         return after

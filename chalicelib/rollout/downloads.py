@@ -48,6 +48,12 @@ def expose(s3: aws.Client, record: BuildRecord, name: str, builds_bucket: str, p
     return path
 
 
+def all_exposed(s3: aws.Client, bucket: str, record: BuildRecord) -> bool:
+    """Whether every file of the build is there."""
+    manifest = Manifest.model_validate(record.manifest)
+    return all(is_exposed(s3, bucket, record.id.public_path(file.path), file.sha256) for file in manifest.files)
+
+
 def is_exposed(s3: aws.Client, bucket: str, path: str, sha256: str) -> bool:
     """Whether the file is there with the content that was verified."""
     try:

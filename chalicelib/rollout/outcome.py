@@ -20,12 +20,14 @@ def summary(publications: Iterable[Publication]) -> dict[str, int]:
 
 def build_state(publications: Iterable[Publication], *, released: bool) -> BuildState:
     """The state of a build; PUBLISHING as long as there is no more to say than that some Region is still on its way."""
-    states = {publication.state for publication in publications}
+    states = {publication.state for publication in publications} - {PublicationState.SKIPPED}
     if PublicationState.PUBLIC in states:
         return BuildState.PUBLIC
     if PublicationState.STAGED in states and not released:
         return BuildState.STAGED
-    if states - {PublicationState.FAILED, PublicationState.SKIPPED}:  # a release may end before publishing does
+    if PublicationState.WITHDRAWN in states:
+        return BuildState.WITHDRAWN
+    if states - {PublicationState.FAILED}:  # a release may end before publishing does
         return BuildState.PUBLISHING
     return BuildState.FAILED
 

@@ -27,28 +27,33 @@ def first_states(regions: Iterable[Mapping[str, Any]]) -> dict[str, PublicationS
     }
 
 
-def unfinished(publications: Iterable[Publication], *, released: bool) -> list[str]:
-    """The Regions that still have something to do: all that are not where the build as a whole is to be."""
-    done = {PublicationState.SKIPPED, PublicationState.PUBLIC}
-    if not released:
-        done.add(PublicationState.STAGED)
-    return sorted(publication.region for publication in publications if publication.state not in done)
+def unfinished(publications: Iterable[Publication]) -> list[str]:
+    """The Regions that still have something to do: all that are not public, nor staged while they are held."""
+    return sorted(each.region for each in publications if each.state not in _DONE and not _is_held(each))
+
+
+_DONE = frozenset({PublicationState.SKIPPED, PublicationState.PUBLIC, PublicationState.WITHDRAWN})
+
+
+def _is_held(publication: Publication) -> bool:
+    return publication.state is PublicationState.STAGED and not publication.released_at
 
 
 def plan(index: Index, ec2: aws.Client, record: BuildRecord) -> tuple[list[str], bool]:
     """Record where the build goes, and whether it goes public at once.
 
     Returns:
-        the Regions that have something to do, and whether the build is released (now by its stream's policy, or before by
-        a person).
+        the Regions that have something to do, and whether the build's files are to be downloadable (now by its stream's
+        policy, or before by a person's release).
     """
     index.plan(record.id, discover(ec2))
-    if policy.for_stream(record.id.stream).release == "at-once":
+    if policy.for_stream(record.id.stream).release == "at-once" and record.state is not BuildState.WITHDRAWN:
         record = index.set_build(record.id, released_by=f"the policy of the stream {record.id.stream}")
+        for publication in index.publications(record.id):
+            index.open_region(record.id, publication.region)
     if record.state in (BuildState.RECORDED, BuildState.FAILED):
         record = index.set_build(record.id, state=BuildState.PUBLISHING, reason="")
-    released = bool(record.released_at)
-    return unfinished(index.publications(record.id), released=released), released
+    return unfinished(index.publications(record.id)), bool(record.released_at)
 
 
 def ways(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import boto3
 import pytest
@@ -16,9 +17,33 @@ from broadside.cli.common import Stack, open_index
 from chalicelib import aws
 from chalicelib.index.records import BuildRecord, Publication, PublicationState
 from chalicelib.index.table import Index
+from chalicelib.names import TAG_DIGEST
+from chalicelib.rollout.preflight import Inspector, RegionFacts
 from chalicelib.snapshots.digests import DigestLists
 
 REGION = "us-east-1"
+
+
+@dataclass
+class Regions:
+    """What the Regions answer to whoever looks before a release: all is well, but for what a test says of one."""
+
+    #: Our AMIs: the digest of their build by their id.
+    digests: dict[str, str] = field(default_factory=dict)
+    #: What is different in a Region, as fields of its facts.
+    different: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def look(self, wanted: Mapping[str, list[str]]) -> dict[str, RegionFacts]:
+        return {region: self._facts(region, ids) for region, ids in wanted.items()}
+
+    def _facts(self, region: str, ids: list[str]) -> RegionFacts:
+        images = {each: self._image(each) for each in ids if each in self.digests}
+        well = RegionFacts(region, images, 0, 100, "unblocked", "unblocked")
+        return replace(well, **self.different.get(region, {}))
+
+    def _image(self, image_id: str) -> dict[str, Any]:
+        tags = [{"Key": TAG_DIGEST, "Value": self.digests[image_id]}]
+        return {"ImageId": image_id, "State": "available", "Tags": tags}
 
 
 @dataclass
@@ -28,6 +53,7 @@ class Deployed:
     session: boto3.session.Session
     stack: Stack
     index: Index
+    regions: Regions
 
     def run(self, *arguments: str) -> Result:
         """Run ``broadside`` with the arguments."""
@@ -40,6 +66,9 @@ class Deployed:
         first = {each.region: skipped if each.state is skipped else PublicationState.PLANNED for each in publications}
         self.index.plan(record.id, first)
         for each in publications:
+            self.regions.digests[each.image_id] = record.digest
+            if each.state is PublicationState.PUBLIC:
+                self.index.open_region(record.id, each.region)
             if each.state is not skipped:
                 self.index.advance(
                     record.id,
@@ -60,7 +89,7 @@ class Deployed:
         s3.create_bucket(Bucket=self.stack.work_bucket)
         DigestLists(aws.Client("s3", REGION, s3), self.stack.work_bucket).put(record.digest, digest_list)
 
-    def executions(self, machine: str) -> list[tuple[str, dict[str, str]]]:
+    def executions(self, machine: str) -> list[tuple[str, dict[str, Any]]]:
         """Name and input of what was started."""
         states = self.session.client("stepfunctions")
         listed = states.list_executions(stateMachineArn=machine)["executions"]
@@ -80,11 +109,13 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
         monkeypatch.setenv(name, "testing")
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "BROADSIDE_STACK"):
         monkeypatch.delenv(name, raising=False)
+    regions = Regions()
+    monkeypatch.setattr(Inspector, "look", lambda _self, wanted: regions.look(wanted))
     with mock_aws():
         session = boto3.session.Session(region_name=REGION)
         _deploy(session)
         stack = Stack.find("broadside", session)
-        yield Deployed(session, stack, open_index(stack, session))
+        yield Deployed(session, stack, open_index(stack, session), regions)
 
 
 def _deploy(session: boto3.session.Session) -> None:
@@ -99,7 +130,7 @@ def _deploy(session: boto3.session.Session) -> None:
     definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}})
     role = "arn:aws:iam::123456789012:role/machine"
     machines = {
-        name: create(name=name, definition=definition, roleArn=role)["stateMachineArn"] for name in ("publish", "release")
+        name: create(name=name, definition=definition, roleArn=role)["stateMachineArn"] for name in ("publish", "rollout")
     }
     outputs = {
         "BuildsBucket": "builds",
@@ -107,7 +138,8 @@ def _deploy(session: boto3.session.Session) -> None:
         "WorkBucket": "work",
         "IndexTable": "index",
         "PublishStateMachine": machines["publish"],
-        "ReleaseStateMachine": machines["release"],
+        "RolloutStateMachine": machines["rollout"],
+        "SteerRollout": "arn:aws:lambda:us-east-1:123456789012:function:steer",
         "SigningSecret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:signing",
         "PublicUrl": "http://public.example.com/",
     }

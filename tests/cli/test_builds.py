@@ -9,7 +9,7 @@ import pytest
 
 from broadside.cli.builds import Executions, NoSuchBuild, NotNow, match, under_way
 from broadside.cli.progress import View
-from broadside.cli.release import plan, releasable
+from broadside.cli.release import releasable
 from broadside.cli.retry import check
 from chalicelib.errors import CloudRefused
 from chalicelib.index.records import BuildState, PublicationState
@@ -43,20 +43,18 @@ def test_a_name_that_is_no_build_is_refused(text: str) -> None:
 
 
 def test_a_held_build_is_released_where_it_is_staged() -> None:
-    """A release goes to the Regions that are staged, and says which it leaves out."""
-    held = record(HELD, BuildState.STAGED)
-    assert releasable(held, [STAGED, FAILED]) == ["us-east-1"]
-    assert plan(held, [STAGED, FAILED], ["us-east-1"])[1] == "Not in 1 (failed): eu-west-1"
+    """A release goes to the Regions that are staged, in the order of their names, and to no other."""
+    north = publication("eu-north-1", PublicationState.STAGED)
+    assert releasable(record(HELD, BuildState.STAGED), [STAGED, FAILED, north]) == ["eu-north-1", "us-east-1"]
 
 
 @pytest.mark.parametrize(
     ("state", "publications", "sentence"),
     [
         (BuildState.PUBLIC, [PUBLIC], "public already"),
-        (BuildState.PUBLISHING, [STAGED], "still being published"),
-        (BuildState.RECORDED, [], "still being published"),
-        (BuildState.REFUSED, [], "was refused"),
-        (BuildState.FAILED, [FAILED], "staged in no Region"),
+        (BuildState.RECORDED, [], "is recorded, and staged in no Region"),
+        (BuildState.REFUSED, [], "is refused, and staged in no Region"),
+        (BuildState.FAILED, [FAILED], "is failed, and staged in no Region"),
     ],
 )
 def test_what_is_not_held_is_not_released(state: BuildState, publications: list[Any], sentence: str) -> None:
@@ -135,4 +133,22 @@ def test_whoever_may_not_see_executions_sees_the_index() -> None:
             raise CloudRefused(f"no right to describe {executionArn}", code="AccessDeniedException")
 
     closed: Any = Closed()
-    assert under_way(record(), Executions(closed, MACHINE), Executions(closed, MACHINE)) is None
+    nobody_asks: Any = None
+    assert under_way(nobody_asks, record(), Executions(closed, MACHINE)) is None
+
+
+def test_a_claimed_build_is_worked_on() -> None:
+    """Whoever has claimed a build is named, and at work for as long as the claim is in the index."""
+
+    class Changing:
+        def __init__(self) -> None:
+            self.looks = [record(claimed_by="release 24.04"), record(), None]
+
+        def build(self, _build: BuildId) -> Any:
+            return self.looks.pop(0)
+
+    index: Any = Changing()
+    work = under_way(index, record(claimed_by="release 24.04"), executions())
+    assert work is not None
+    assert work.what == "The release 24.04"
+    assert [work.goes_on(), work.goes_on(), work.goes_on()] == [True, False, False]

@@ -144,10 +144,11 @@ def test_status_says_that_a_retry_is_under_way(full: Deployed) -> None:
 
 
 def test_status_says_that_a_release_is_under_way(full: Deployed) -> None:
-    """Also before anything of it shows in the index."""
-    full.run("release", "released/20261120")
+    """By the name of whoever has claimed the build, also before anything else of it shows in the index."""
+    full.index.claim(HELD, "release 24.04")
     result = full.run("status", "released/20261120", "--once")
-    assert result.stdout.startswith("A release is under way.\n")
+    assert result.stdout.startswith("The release 24.04 is under way.\n")
+    assert json.loads(full.run("status", "released/20261120", "--json").stdout)["settled"] is False
 
 
 def test_images_are_the_public_ones(full: Deployed) -> None:
@@ -203,38 +204,6 @@ def test_images_as_json(full: Deployed) -> None:
         "image_id": "ami-1",
         "snapshot_id": "snap-1",
     }
-
-
-def test_a_release_is_started_in_the_name_of_the_caller(full: Deployed) -> None:
-    """The release execution gets the build and the caller's ARN; asking twice starts it once."""
-    assert full.run("release", "released/20261120").exit_code == ExitCode.OK
-    assert "already" in full.run("release", "released/20261120").stdout
-    ((name, payload),) = full.executions(full.stack.release_state_machine)
-    assert name == f"release-released-20261120-{'b' * 32}"
-    assert payload["build"] == str(HELD)
-    assert payload["by"].startswith("arn:aws:")
-
-
-def test_a_release_after_one_that_died_gets_a_new_name(full: Deployed) -> None:
-    """The name of a closed execution is used up: the next try has another one."""
-    full.run("release", "released/20261120")
-    full.end(full.stack.release_state_machine)
-    assert full.run("release", "released/20261120").exit_code == ExitCode.OK
-    assert len(full.executions(full.stack.release_state_machine)) == 2
-
-
-def test_a_dry_run_releases_nothing(full: Deployed) -> None:
-    """The dry run says where the build would become public, and starts nothing."""
-    result = full.run("release", "released/20261120", "--dry-run")
-    assert "becomes public in 1 Region: us-east-1" in result.stdout
-    assert full.executions(full.stack.release_state_machine) == []
-
-
-def test_a_public_build_is_not_released_again(full: Deployed) -> None:
-    """Releasing what is public is refused with one sentence."""
-    result = full.run("release", "daily/20261120")
-    assert result.exit_code == ExitCode.FAILED
-    assert "is public already" in result.stderr
 
 
 def test_a_retry_starts_what_failed_under_the_next_name(full: Deployed) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -42,7 +43,7 @@ def test_an_older_state_is_not_taken_for_the_upload_just_made(upload: Upload | N
         (view(BuildState.PUBLISHING, WRITING), False, ExitCode.OK),
         (view(BuildState.PUBLISHING, PUBLIC), False, ExitCode.OK),
         (view(BuildState.STAGED, STAGED), True, ExitCode.OK),
-        (view(BuildState.STAGED, STAGED, released=True), False, ExitCode.OK),
+        (view(BuildState.STAGED, replace(STAGED, released_at="2026-11-20T10:04:00Z")), False, ExitCode.OK),
         (view(BuildState.PUBLIC, PUBLIC, released=True), True, ExitCode.OK),
         (view(BuildState.PUBLIC, PUBLIC, FAILED, released=True), True, ExitCode.FAILED),
         (view(BuildState.FAILED, FAILED), True, ExitCode.FAILED),

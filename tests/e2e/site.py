@@ -136,7 +136,7 @@ class Site:
         states = self.session.client("stepfunctions")
         return sum(
             len(states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"])
-            for machine in (self.stack.publish_state_machine, self.stack.release_state_machine)
+            for machine in (self.stack.publish_state_machine, self.stack.rollout_state_machine)
         )
 
     def until(self, found: Callable[[], Any], what: str, timeout: float = 60) -> Any:

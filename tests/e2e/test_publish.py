@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import urllib.request
@@ -128,9 +129,17 @@ def test_a_released_build_is_held_until_somebody_releases_it(site: Site, keyring
     assert all(not ami["Public"] for region in staged for ami in site.images(build, region))
     assert site.named(build, keyring) == {}
     site.session.client("stepfunctions").start_execution(
-        stateMachineArn=site.stack.release_state_machine,
-        name=f"release-{build.serial.replace('.', '-')}",
-        input=f'{{"build": "{build}", "by": "arn:aws:iam::123456789012:user/manager"}}',
+        stateMachineArn=site.stack.rollout_state_machine,
+        name="first",
+        input=json.dumps(
+            {
+                "rollout": "first",
+                "kind": "release",
+                "builds": [str(build)],
+                "waves": [{"name": "all", "regions": sorted(staged)}],
+                "by": "arn:aws:iam::123456789012:user/manager",
+            }
+        ),
     )
     record = site.wait_for(build, BuildState.PUBLIC)
     assert public(site.regions(build)) == staged

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import BadSignature, BroadsideError, BuildRefused, CloudBusy, CloudRefused, FileMismatch, SetupWrong
-from chalicelib.handlers.edge import BOUNDARY, Payload, at_boundary, step
+from chalicelib.handlers.edge import BOUNDARY, BuildPayload, Payload, at_boundary, step
 from chalicelib.handlers.streams import changed_streams
 
 CONTEXT: Any = SimpleNamespace(
@@ -52,8 +52,8 @@ def test_a_payload_of_another_shape_is_not_tried_again() -> None:
 def test_a_step_answers_what_its_function_answers() -> None:
     """Parsed on the way in, untouched on the way out."""
 
-    @step(Payload)
-    def serial(payload: Payload) -> dict[str, Any]:
+    @step(BuildPayload)
+    def serial(payload: BuildPayload) -> dict[str, Any]:
         return {"serial": payload.id.serial}
 
     assert serial({"build": BUILD}, CONTEXT) == {"serial": "20261120"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from chalicelib.errors import CloudBusy, CloudRefused
+from chalicelib.errors import CloudRefused
 from chalicelib.images.regional import Progress, RegionalImage
 from chalicelib.index.records import BuildRecord, Method, PublicationState
 from chalicelib.index.table import Index
@@ -114,12 +114,3 @@ def test_a_staged_ami_that_somebody_replaced_is_recorded_and_verified_again(inde
     at(index, ec2).register()
     publication = index.publication(BUILD, AWAY)
     assert (publication.image_id, publication.state) == ("ami-new", REGISTERED)
-
-
-def test_an_ami_that_is_being_made_anew_is_not_made_public(index: Index) -> None:
-    """A release that comes between waits until the AMI is verified."""
-    index.advance(BUILD, AWAY, REGISTERED, image_id="ami-new")
-    ec2 = Ec2(AWAY, [image("ami-new", "available", "2026-11-21")])
-    with pytest.raises(CloudBusy, match="has to be verified"):
-        at(index, ec2).share()
-    assert ec2.changed == []

@@ -11,9 +11,24 @@ import pytest
 
 from broadside.local.cloud import LocalCloud
 from chalicelib import aws
-from chalicelib.errors import CloudBusy, SerialTaken, SetupWrong
+from chalicelib.errors import Claimed, CloudBusy, SerialTaken, SetupWrong
 from chalicelib.index import table
-from chalicelib.index.records import BuildState, Lineage, Method, Parent, PinnedFile, PublicationState, Upload, UploadState
+from chalicelib.index.records import (
+    BuildState,
+    Gate,
+    Kind,
+    Lineage,
+    Method,
+    Parent,
+    Phase,
+    PinnedFile,
+    PublicationState,
+    Rollout,
+    RolloutState,
+    Upload,
+    UploadState,
+    Wave,
+)
 from chalicelib.index.table import Index
 from chalicelib.names import BuildId
 from tests.index.values import BUILD, TABLE, Clock, empty_index, record
@@ -317,3 +332,152 @@ def test_the_way_of_a_publication_comes_back_as_it_was_recorded(index: Index) ->
     )
     found = index.publication(BUILD, "us-east-1")
     assert (found.method, found.parent, found.blocks_written, found.blocks) == (Method.COPY, None, 0, 0)
+
+
+def test_a_build_can_be_claimed_and_freed(index: Index) -> None:
+    """By one at a time; freeing what somebody else has claimed does no harm."""
+    index.record_build(record())
+    assert index.claim(BUILD, "release a").claimed_by == "release a"
+    with pytest.raises(Claimed, match="release a"):
+        index.claim(BUILD, "release b")
+    assert index.free(BUILD, "release b").claimed_by == "release a"
+    index.free(BUILD, "release a")
+    stored = index.build(BUILD)
+    assert stored is not None
+    assert stored.claimed_by == ""
+    assert index.claim(BUILD, "release b").claimed_by == "release b"
+
+
+def test_of_two_claims_at_once_one_wins(index: Index, watched: Index) -> None:
+    """Whoever writes second reads the first one's claim."""
+    index.record_build(record())
+    watch(watched).before_write = [lambda: index.claim(BUILD, "release a")]
+    with pytest.raises(Claimed):
+        watched.claim(BUILD, "release b")
+
+
+def test_a_region_is_opened_and_taken_back(watched: Index) -> None:
+    """Said twice, nothing is written."""
+    watched.plan(BUILD, {"us-east-1": P.PLANNED})
+    opened = watched.open_region(BUILD, "us-east-1")
+    watched.advance(BUILD, "us-east-1", P.PUBLIC, image_id="ami-1")
+    back = watched.take_back(BUILD, "us-east-1", P.WITHDRAWN, "It does not boot.")
+    private = watched.made_private(BUILD, "us-east-1")
+    assert (bool(opened.released_at), back.state, back.released_at) == (True, P.WITHDRAWN, "")
+    assert watched.publication(BUILD, "us-east-1") == private
+    before = list(watch(watched).writes)
+    watched.open_region(BUILD, "us-east-1")
+    watched.take_back(BUILD, "us-east-1", P.WITHDRAWN, "Again.")
+    watched.made_private(BUILD, "us-east-1")
+    assert watch(watched).writes == before
+
+
+def rollout(name: str = "24.04.1", **changes: Any) -> Rollout:
+    waves = (Wave("canary", ("eu-west-1",), 1800, Gate("alarm", "web-errors")), Wave("rest", ("ap-south-1", "us-east-1")))
+    stamp = "2026-11-20T09:00:00Z"
+    made = Rollout(name, Kind.RELEASE, (BUILD, replace(BUILD, serial="20261121")), waves, "arn:one", stamp, stamp)
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"at": "2026-11-21T09:00:00Z", "undo": "all", "state": RolloutState.SCHEDULED},
+        {"kind": Kind.WITHDRAWAL, "reason": "It does not boot.", "delete": True, "waves": (Wave("all", ("us-east-1",)),)},
+        {"state": RolloutState.WAITING, "phase": Phase.GATE, "wave": 1, "since": "t", "wish": "pause", "token": "x" * 900},
+    ],
+)
+def test_a_rollout_comes_back_as_it_was_recorded(index: Index, changes: dict[str, Any]) -> None:
+    """Waves, gates and builds in their order, whatever it is at."""
+    wanted = rollout(**changes)
+    assert index.begin_rollout(wanted) == wanted
+    assert index.rollout(wanted.name) == wanted
+    assert index.rollout("another") is None
+    assert index.streams() == []
+
+
+def test_a_rollout_is_recorded_once_and_changed_in_place(watched: Index) -> None:
+    """A second one of its name is the first; a change that changes nothing is not written."""
+    watched.begin_rollout(rollout())
+    assert watched.begin_rollout(rollout(by="arn:two")) == rollout()
+    changed = watched.change_rollout("24.04.1", lambda each: replace(each, wave=1))
+    assert changed == watched.rollout("24.04.1")
+    assert (changed.wave, changed.updated > rollout().updated) == (1, True)
+    before = list(watch(watched).writes)
+    assert watched.change_rollout("24.04.1", lambda each: each) == changed
+    assert watch(watched).writes == before
+    assert watched.change_rollout("24.04.1", lambda each: replace(each, wave=0, token="")).wave == 0
+    with pytest.raises(SetupWrong, match="no release or withdrawal other"):
+        watched.change_rollout("other", lambda each: each)
+
+
+def test_rollouts_are_listed_the_newest_first(index: Index) -> None:
+    """By when they were made, not by their names."""
+    for name, created in (("b", "2026-11-20T09:00:00Z"), ("a", "2026-11-21T09:00:00Z"), ("c", "2026-11-19T09:00:00Z")):
+        index.begin_rollout(rollout(name, created=created))
+    assert [each.name for each in index.rollouts()] == ["a", "b", "c"]
+
+
+def test_the_history_of_a_build_is_told_in_order(index: Index) -> None:
+    """Of that build alone, though another's serial begins like it."""
+    other = replace(BUILD, serial="20261120.1")
+    index.note(BUILD, "release a begins", "arn:one")
+    index.note(other, "release b begins", "arn:one")
+    index.note(BUILD, "release a is failed", "arn:one", "It was aborted.")
+    events = index.history(BUILD)
+    assert [(each.what, each.by, each.reason) for each in events] == [
+        ("release a begins", "arn:one", ""),
+        ("release a is failed", "arn:one", "It was aborted."),
+    ]
+    assert {each.build for each in events} == {BUILD}
+    assert [each.what for each in index.history(other)] == ["release b begins"]
+    assert index.streams() == []
+
+
+def publish(index: Index, serial: str, region: str = "us-east-1", **changes: str) -> BuildId:
+    """A build that is public in one Region."""
+    build = replace(BUILD, serial=serial, **changes)
+    index.plan(build, {region: P.PLANNED})
+    index.open_region(build, region)
+    index.advance(build, region, P.PUBLIC, image_id=f"ami-{serial}")
+    return build
+
+
+def newest(index: Index, besides: BuildId = BUILD, **more: bool) -> str:
+    found = index.newest_public(besides, "us-east-1", **more)
+    return found.build.serial if found else ""
+
+
+def test_the_newest_public_build_is_found_by_its_numbers(index: Index) -> None:
+    """20261119.10 comes after 20261119.9, and the build that asks does not count."""
+    assert newest(index) == ""
+    for serial in ("20261101", "20261119.9", "20261119.10", "20261119.2", "20261119"):
+        publish(index, serial)
+    publish(index, BUILD.serial)
+    assert newest(index) == "20261119.10"
+    assert newest(index, replace(BUILD, serial="20261119.10")) == BUILD.serial
+
+
+def test_only_the_same_product_stream_and_region_count(index: Index) -> None:
+    """And only what is public there."""
+    publish(index, "20261201", stream="released")
+    publish(index, "20261202", product="com.example.cloud:server:24.04:arm64")
+    publish(index, "20261203", "eu-west-1")
+    withdrawn = publish(index, "20261204")
+    index.take_back(withdrawn, "us-east-1", P.WITHDRAWN, "It does not boot.")
+    publish(index, "20261118")
+    assert newest(index) == "20261118"
+
+
+def test_what_is_about_to_be_public_counts_where_it_is_asked_for(index: Index) -> None:
+    """It is staged and its turn has come; what is held does not count."""
+    publish(index, "20261118")
+    for serial, turn in (("20261121", True), ("20261122", False)):
+        build = replace(BUILD, serial=serial)
+        index.plan(build, {"us-east-1": P.PLANNED})
+        index.advance(build, "us-east-1", P.STAGED, image_id="ami")
+        if turn:
+            index.open_region(build, "us-east-1")
+    assert newest(index) == "20261118"
+    assert newest(index, or_about_to_be=True) == "20261121"

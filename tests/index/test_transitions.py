@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.errors import BuildRefused, SetupWrong
+from chalicelib.errors import BuildRefused, Claimed, SetupWrong
 from chalicelib.index import transitions
 from chalicelib.index.records import BuildState, Lineage, Method, Parent, Publication, PublicationState, Upload, UploadState
 from tests.index.values import BUILD, Clock, record
 
 P = PublicationState
-PLANNED = Publication(BUILD, "us-east-1", updated="2026-11-20T09:00:00Z", times={"planned": "2026-11-20T09:00:00Z"})
+HELD = Publication(BUILD, "us-east-1", updated="2026-11-20T09:00:00Z", times={"planned": "2026-11-20T09:00:00Z"})
+#: One whose turn to go public has come.
+PLANNED = replace(HELD, released_at="2026-11-20T09:00:00Z")
 
 #: What one execution says of one Region, in its order.
 CALLS: list[tuple[PublicationState, dict[str, Any]]] = [
@@ -158,9 +160,110 @@ def test_a_release_is_recorded_once() -> None:
 
 
 def test_a_late_conclusion_does_not_take_a_build_back() -> None:
-    """A publish execution that concludes `staged` after the release has made the build public is ignored, reason and all."""
+    """A publish execution that concludes `failed` after another has made the build public is ignored, reason and all."""
     public = replace(record(), state=BuildState.PUBLIC)
-    assert transitions.set_build(public, now="t", state=BuildState.STAGED, reason="old news") is public
+    for state in (BuildState.RECORDED, BuildState.PUBLISHING, BuildState.FAILED, BuildState.REFUSED):
+        assert transitions.set_build(public, now="t", state=state, reason="old news") is public
+
+
+@pytest.mark.parametrize("state", [each for each in BuildState if each is not BuildState.WITHDRAWN])
+def test_a_withdrawn_build_stays_withdrawn(state: BuildState) -> None:
+    """With its reason and without downloads, whoever comes late."""
+    withdrawn = replace(record(), state=BuildState.WITHDRAWN, reason="It does not boot.")
+    assert transitions.set_build(withdrawn, now="t", state=state, reason="old news", downloads=True) is withdrawn
+
+
+def test_downloads_can_be_closed_and_opened_again() -> None:
+    """Closed with the failure of a release, opened by the next one."""
+    opened = transitions.set_build(record(), now="t1", downloads=True)
+    closed = transitions.set_build(opened, now="t2", downloads=False)
+    assert (opened.downloads_at, closed.downloads_at) == ("t1", "")
+    assert transitions.set_build(closed, now="t3", downloads=True).downloads_at == "t3"
+
+
+def test_nothing_goes_public_before_its_turn() -> None:
+    """A writer that says so is ignored, until the Region is opened."""
+    staged = play(CALLS, HELD)
+    assert (staged.state, staged.released_at) == (P.STAGED, "")
+    opened = transitions.open_region(staged, now="t1")
+    assert (opened.released_at, transitions.open_region(opened, now="t2")) == ("t1", opened)
+    assert transitions.advance(opened, P.PUBLIC, now="t3").state is P.PUBLIC
+
+
+@pytest.mark.parametrize("state", [P.SKIPPED, P.WITHDRAWN])
+def test_the_turn_of_some_never_comes(state: PublicationState) -> None:
+    """What was withdrawn, and where the account is not: nothing is opened there, nor taken back."""
+    stored = replace(HELD, state=state)
+    assert transitions.open_region(stored, now="t") is stored
+    for to in (P.STAGED, P.WITHDRAWN):
+        assert transitions.take_back(stored, to, now="t", reason="why") is stored
+
+
+def test_what_a_failed_wave_made_public_is_staged_again() -> None:
+    """Without a turn, so that who is late does not make it public again, and without a reason, as it has not failed."""
+    public = play(CALLS)
+    back = transitions.take_back(public, P.STAGED, now="t1", reason="why")
+    assert (back.state, back.reason, back.released_at, back.image_id) == (P.STAGED, "", "", "ami-1")
+    assert transitions.advance(back, P.PUBLIC, now="t2") is back
+    assert transitions.take_back(back, P.STAGED, now="t2", reason="why") is back
+
+
+@pytest.mark.parametrize("reached", range(4))
+def test_what_had_not_got_that_far_goes_on_being_made(reached: int) -> None:
+    """A failed wave takes its turn away and nothing else."""
+    before = play(CALLS[:reached])
+    back = transitions.take_back(before, P.STAGED, now="t", reason="why")
+    assert back == replace(before, released_at="", updated="t")
+
+
+@pytest.mark.parametrize("calls", [CALLS[:count] for count in range(6)] + [[*CALLS[:3], FAILED]])
+@pytest.mark.parametrize("turn", ["", "2026-11-20T09:00:00Z"])
+def test_a_withdrawal_takes_everything_back_for_good(calls: list[tuple[PublicationState, dict[str, Any]]], turn: str) -> None:
+    """Whatever was reached; the reason is kept, and neither a writer nor a release brings it back."""
+    before = play(calls, replace(HELD, released_at=turn))
+    back = transitions.take_back(before, P.WITHDRAWN, now="t1", reason="It does not boot.")
+    assert (back.state, back.reason, back.released_at) == (P.WITHDRAWN, "It does not boot.", "")
+    assert (back.image_id, back.times["withdrawn"]) == (before.image_id, "t1")
+    assert transitions.open_region(back, now="t2") is back
+    assert play([*CALLS, FAILED], back) is back
+    assert transitions.advance(back, P.PLANNED, now="t2", image_id="", attempt=1) is back
+
+
+def test_private_is_noted_once_and_only_of_what_was_taken_back() -> None:
+    """What is public, or about to be, is not private; taken back again, it has to be made private again."""
+    public = play(CALLS)
+    assert transitions.made_private(public, now="t1") is public
+    private = transitions.made_private(transitions.take_back(public, P.STAGED, now="t1", reason=""), now="t2")
+    assert private.times[transitions.PRIVATE] == "t2"
+    assert transitions.made_private(private, now="t3") is private
+    again = transitions.advance(transitions.open_region(private, now="t4"), P.PUBLIC, now="t5")
+    assert transitions.PRIVATE not in transitions.take_back(again, P.STAGED, now="t6", reason="").times
+    assert transitions.PRIVATE not in transitions.take_back(again, P.WITHDRAWN, now="t6", reason="").times
+
+
+def test_what_is_opened_again_is_not_private_any_more() -> None:
+    """Taken back before it was seen to be public, it has to be made private again: everybody may have it by then."""
+    private = transitions.made_private(transitions.take_back(play(CALLS), P.STAGED, now="t1", reason=""), now="t2")
+    opened = transitions.open_region(private, now="t3")
+    assert transitions.PRIVATE not in transitions.take_back(opened, P.STAGED, now="t4", reason="").times
+
+
+def test_a_build_is_claimed_by_one_at_a_time() -> None:
+    """The same may claim it again; who comes second learns whom to wait for."""
+    claimed = transitions.claim(record(), "release a", now="t1")
+    assert (claimed.claimed_by, claimed.updated) == ("release a", "t1")
+    assert transitions.claim(claimed, "release a", now="t2") is claimed
+    with pytest.raises(Claimed, match=r"being worked on by the release a: wait for its end, or abort it\."):
+        transitions.claim(claimed, "withdrawal b", now="t2")
+
+
+def test_only_who_claimed_a_build_frees_it() -> None:
+    """Freed twice, or by another, nothing changes."""
+    claimed = transitions.claim(record(), "release a", now="t1")
+    assert transitions.free(claimed, "release b", now="t2") is claimed
+    freed = transitions.free(claimed, "release a", now="t2")
+    assert freed.claimed_by == ""
+    assert transitions.free(freed, "release a", now="t3") is freed
 
 
 def test_a_refused_build_is_not_released() -> None:

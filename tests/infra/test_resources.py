@@ -21,7 +21,7 @@ OUTPUTS = {
     "WorkBucket",
     "IndexTable",
     "PublishStateMachine",
-    "ReleaseStateMachine",
+    "RolloutStateMachine",
     "SigningSecret",
     "PublicUrl",
 }
@@ -112,7 +112,7 @@ def test_every_queue_has_an_alarm(stack: Stack) -> None:
         name for alarm in stack.of_type("AWS::CloudWatch::Alarm").values() for name in mentions(alarm.get("Dimensions", []))
     }
     assert set(stack.of_type("AWS::SQS::Queue")) <= watched
-    assert {"PublishStateMachine", "ReleaseStateMachine", "PublishStreams"} <= watched
+    assert {"PublishStateMachine", "RolloutStateMachine", "PublishStreams"} <= watched
 
 
 def test_every_alarm_reaches_the_topic(stack: Stack) -> None:

@@ -18,7 +18,7 @@ from chalicelib.streams import check, publish
 from chalicelib.streams.model import INDEX_JSON, INDEX_SJSON, StreamsIndex
 from chalicelib.streams.publish import VALIDITY, Published, Publisher
 from tests.streams.bucket import BUCKET, Bucket
-from tests.streams.values import NOW, build, make_public
+from tests.streams.values import NOW, build, let_out, make_public
 
 IMAGES, DOWNLOADS = "com.example.cloud:daily:aws", "com.example.cloud:daily:download"
 
@@ -164,7 +164,7 @@ def test_only_what_changed_is_rendered(bucket: Bucket, index: Index, signer: Sig
     run(bucket, index, signer)
     before = check.index(bucket.read(INDEX_SJSON), signer.public_key, now=NOW).index
     index.plan(build(), {"eu-west-1": PublicationState.PLANNED})
-    index.advance(build(), "eu-west-1", PublicationState.PUBLIC, image_id="ami-new")
+    let_out(index, build(), "eu-west-1", "ami-new")
     read_streams: list[str] = []
     whole = index.stream
     index.stream = lambda stream: (read_streams.append(stream), whole(stream))[1]  # type: ignore[method-assign,func-returns-value]
@@ -226,7 +226,7 @@ def test_a_table_that_was_read_too_early_is_read_again(bucket: Bucket, index: In
     make_public(index, build("20261101"), "us-east-1")
     run(bucket, index, signer)
     index.plan(build("20261101"), {"eu-west-1": PublicationState.PLANNED})
-    index.advance(build("20261101"), "eu-west-1", PublicationState.PUBLIC, image_id="ami-first")
+    let_out(index, build("20261101"), "eu-west-1", "ami-first")
     whole = index.stream
 
     def stale(stream: str) -> Any:
@@ -250,7 +250,7 @@ def test_of_two_first_publishers_one_starts_over(bucket: Bucket, index: Index, s
         if key == INDEX_SJSON:
             bucket.before_put = lambda _: None
             index.plan(build(), {"eu-west-1": PublicationState.PLANNED})
-            index.advance(build(), "eu-west-1", PublicationState.PUBLIC, image_id="ami-new")
+            let_out(index, build(), "eu-west-1", "ami-new")
             run(other, index, signer)
 
     bucket.before_put = meanwhile
@@ -311,7 +311,7 @@ def test_a_publisher_may_die_at_any_write(bucket: Bucket, index: Index, signer: 
     writes = 9  # three forms of a file under its hash and under its name, the index and its plain pair
     for number in range(writes + 1):
         index.plan(build("20261101"), {f"xx-east-{number}": PublicationState.PLANNED})
-        index.advance(build("20261101"), f"xx-east-{number}", PublicationState.PUBLIC, image_id=f"ami-{number}")
+        let_out(index, build("20261101"), f"xx-east-{number}", f"ami-{number}")
         left = iter(range(number))
 
         def die(_: str, left: Any = left) -> None:

@@ -50,5 +50,11 @@ def make_public(index: Index, one: BuildId, *regions: str, **changes: Any) -> No
     index.record_build(record(one, **changes))
     index.plan(one, dict.fromkeys(regions, PublicationState.PLANNED))
     for region in regions:
-        index.advance(one, region, PublicationState.PUBLIC, image_id=public(one, region).image_id)
+        let_out(index, one, region, public(one, region).image_id)
     index.set_build(one, downloads=True)
+
+
+def let_out(index: Index, one: BuildId, region: str, image_id: str) -> None:
+    """Have the turn of one Region come, and its AMI be public."""
+    index.open_region(one, region)
+    index.advance(one, region, PublicationState.PUBLIC, image_id=image_id)
