@@ -125,6 +125,7 @@ def test_a_snapshot_that_somebody_deleted_is_begun_anew_once_that_is_certain(ben
 def test_a_region_that_has_its_ami_is_left_alone(bench: Bench, state: PublicationState) -> None:
     """Its snapshot is of no concern any more: nothing is asked, and nothing done."""
     build = bench.build(CONTENT)
+    bench.index.open_region(build.id, HOME)
     bench.index.advance(build.id, HOME, state, image_id="ami-1")
     assert bench.snapshots(HOME).start(build, None).state is state
     assert bench.snapshots(HOME).complete(build, bench.receipts(build)) is Progress.READY
